@@ -51,6 +51,10 @@ export const catalogue = define({
   'repository-missing': { kind: 'usage', hint: 'run pgrecall init to make it' },
   'repository-newer': { kind: 'failed', hint: 'upgrade pgrecall to read it' },
   'repository-exists': { kind: 'usage' },
+  'repository-not-encrypted': {
+    kind: 'usage',
+    hint: 'unset the passphrase where that is intended; else find out who replaced repository.json',
+  },
   'object-exists': { kind: 'failed' },
   storage: { kind: 'failed' },
   'disk-full': { kind: 'failed', hint: 'free space or move the directory; nothing that was complete has been touched' },
@@ -63,6 +67,7 @@ export const catalogue = define({
   connection: { kind: 'failed' },
   'server-rights': { kind: 'failed' },
   'server-setting': { kind: 'failed' },
+  'server-refused': { kind: 'failed' },
   'server-program-missing': { kind: 'failed', hint: 'set pg_bin to the directory that holds postgres and pg_ctl' },
   'server-start': { kind: 'failed' },
   'server-changed': { kind: 'failed', hint: 'start the backup again' },

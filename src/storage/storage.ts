@@ -28,7 +28,7 @@ export interface Storage {
   /** Size of an object, `undefined` where there is none. */
   stat(key: string): Promise<{ readonly sizeBytes: number } | undefined>;
 
-  /** What lies directly under `prefix` (a folder's key without the slash; '' is the root), in byte order of names. An absent folder is empty. */
+  /** What lies directly under `prefix` (a folder's key without the slash; '' is the root), in byte order of names. An absent folder is empty; a folder that is there may be empty too. */
   list(prefix: string): AsyncIterable<StorageEntry>;
 
   /** Removes an object; one that is not there is no error. Durable on return. */
@@ -52,6 +52,9 @@ export interface ObjectWriter {
 
   /** Makes the object durable under its key. Throws `object-exists` unless opened with `replace`. */
   commit(): Promise<void>;
+
+  /** Opens what was written so far to check it before `commit`; absent where the storage cannot. */
+  readBack?(): Promise<ObjectReader>;
 
   /** Forgets what was written; never throws. No effect after `commit`. */
   abort(): Promise<void>;

@@ -1,0 +1,34 @@
+import type { Lsn } from '../postgres/lsn.ts';
+import { createPageKernel } from '../postgres/page-kernel.ts';
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { RepositoryAccess } from '../repository/repository.ts';
+import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
+import type { CopyResult, CopyTask, Copying } from './copy-items.ts';
+import type { CopyWorkerData } from './copy-worker.ts';
+import { FileCopier, chunkBytes } from './file-copier.ts';
+
+/** Copies with `jobs` threads, each of which opens the repository for itself. */
+export function copyInThreads(access: RepositoryAccess, cluster: string, startLsn: Lsn, jobs: number): Copying {
+  const pool = new WorkerPool<CopyTask, CopyResult>({
+    module: workerModule('copy-worker', import.meta.url),
+    size: jobs,
+    workerData: { access, cluster, startLsn } satisfies CopyWorkerData,
+  });
+  return {
+    parallel: jobs * 2,
+    copy: async (items) => pool.run({ items }),
+    finish: async () => pool.runOnEach({ finish: true }),
+    close: async () => pool.close(),
+  };
+}
+
+/** Copies in this thread, into any storage: for tests that count and fail its operations. */
+export function copyHere(cluster: ClusterRepository, startLsn: Lsn): Copying {
+  const copier = new FileCopier(cluster, createPageKernel(chunkBytes), startLsn);
+  return {
+    parallel: 1,
+    copy: async (items) => copier.handle({ items }),
+    finish: async () => [await copier.handle({ finish: true })],
+    close: async () => copier.abort(),
+  };
+}

@@ -1,0 +1,98 @@
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { copyInThreads } from '../backup/copying.ts';
+import { estimateSize, readServerFacts } from '../backup/backup-server.ts';
+import { takeHotBackup } from '../backup/hot-backup.ts';
+import { SqlSession } from '../connection/sql-session.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+import { openCluster } from './cluster-access.ts';
+import type { RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
+import { formatBytes, formatDuration } from './format.ts';
+import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
+import { startProgress } from './progress.ts';
+
+const defaultWalTimeoutMs = 600_000;
+
+/** `pgrecall backup CLUSTER`: exit 3 where the backup is complete but has pages with wrong checksums. */
+export const runBackup: RunCommand = async (arguments_, context) => {
+  const { options } = arguments_;
+  const type = textOption(options, 'type') ?? 'full';
+  if (type !== 'full') {
+    throw new PgrecallError('usage', `--type is "${type}"; this version takes full backups`, {
+      hint: 'leave --type out, or say full',
+    });
+  }
+  const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
+  const jobs = numberOption(options, 'jobs', 1) ?? access.config.jobs;
+  await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall backup' });
+  const dataDirectory = access.config.dataDirectory ?? (await readServerFacts(session)).dataDirectory;
+  if (dataDirectory === undefined) {
+    throw new PgrecallError('server-rights', 'this role may not see the server’s data_directory', {
+      hint: 'set data_directory in the configuration, or GRANT pg_read_all_settings to the role',
+    });
+  }
+  await using lock = await access.cluster.lock('backup', {
+    purpose: 'backup',
+    now: context.now,
+    randomBytes: context.randomBytes,
+  });
+  void lock;
+  const progress = startProgress(context, `backup of ${access.config.name}`);
+  void showTotal(access.config.connection, progress.total);
+  try {
+    const record = await takeHotBackup({
+      cluster: access.cluster,
+      incarnation: access.incarnation,
+      store: access.store,
+      session,
+      dataDirectory,
+      copying: (startLsn) =>
+        copyInThreads(
+          access.repository.access({ kind: 'local', directory: access.config.repositoryDirectory }),
+          access.config.name,
+          startLsn,
+          jobs,
+        ),
+      note: textOption(options, 'note') ?? '',
+      keep: flagOption(options, 'keep'),
+      walTimeoutMs: secondsOption(options, 'timeout') ?? defaultWalTimeoutMs,
+      now: context.now,
+      signal: context.signal,
+      onProgress: progress.advance,
+      say: progress.say,
+    });
+    progress.end();
+    report(record, context);
+    return record.badPages.length > 0 ? new PgrecallError('page-checksum', '').exitStatus : 0;
+  } finally {
+    progress.end();
+  }
+};
+
+/** Asks the server how much there is, beside the backup: an answer that comes late or never harms nothing. */
+async function showTotal(connection: string, total: (bytes: number) => void): Promise<void> {
+  try {
+    await using session = await SqlSession.connect(connection, { applicationName: 'pgrecall progress' });
+    const bytes = await estimateSize(session);
+    if (bytes !== undefined) total(bytes);
+  } catch {
+    // The progress line then shows no share.
+  }
+}
+
+function report(record: BackupRecord, context: CliContext): void {
+  for (const warning of record.warnings) context.stderr(`warning: ${warning}`);
+  for (const { path, blocks } of record.badPages) {
+    context.stderr(
+      `warning: "${path}" has ${blocks.length} page(s) with a wrong checksum: block ${blocks.slice(0, 20).join(', ')}`,
+    );
+  }
+  if (context.json) {
+    context.stdout(JSON.stringify(record, undefined, 2));
+    return;
+  }
+  const seconds = (Date.parse(record.stoppedAt) - Date.parse(record.startedAt)) / 1000;
+  context.stdout(
+    `${record.id}  ${record.type}, ${record.files} files, ${formatBytes(record.sizeBytes)}, stored in ${formatBytes(record.storedBytes)}, ${formatDuration(seconds)}`,
+  );
+}

@@ -1,0 +1,54 @@
+import { WalStore } from '../archive/wal-store.ts';
+import type { ClusterConfig } from '../config/config.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+import type { Repository } from '../repository/repository.ts';
+import type { CliContext } from './context.ts';
+
+/** A cluster of the configuration with its place in the repository. */
+export interface ClusterAccess {
+  readonly config: ClusterConfig;
+  readonly repository: Repository;
+  readonly cluster: ClusterRepository;
+  /** The latest: where WAL and backups go now. */
+  readonly incarnation: Incarnation;
+  readonly store: WalStore;
+}
+
+/** Throws `cluster-unknown` where the repository has no such cluster. */
+export async function openCluster(context: CliContext, name?: string): Promise<ClusterAccess> {
+  const config = await context.cluster(name);
+  const repository = await context.openRepository(config);
+  const cluster = repository.cluster(config.name);
+  const incarnation = (await cluster.readCluster())?.incarnations.at(-1);
+  if (!incarnation) {
+    throw new PgrecallError('cluster-unknown', `the repository has no cluster "${config.name}" yet`, {
+      hint: `run pgrecall init ${config.name}`,
+    });
+  }
+  return { config, repository, cluster, incarnation, store: new WalStore(cluster, incarnation) };
+}
+
+/** Finds a backup by identifier, unambiguous beginning or `latest`. Throws `backup-unknown`, `backup-ambiguous`. */
+export function findBackup(backups: readonly BackupRecord[], wanted: string): BackupRecord {
+  const latest = backups.at(-1);
+  if (wanted === 'latest' && latest) return latest;
+  const exact = backups.find((backup) => backup.id === wanted);
+  if (exact) return exact;
+  const found = wanted === '' ? [] : backups.filter((backup) => backup.id.startsWith(wanted));
+  const [only, second] = found;
+  if (second) {
+    throw new PgrecallError('backup-ambiguous', `"${wanted}" is the beginning of ${found.length} backups`, {
+      details: { candidates: found.map((backup) => backup.id) },
+      hint: `give more characters: ${found
+        .slice(0, 5)
+        .map((backup) => backup.id)
+        .join(', ')}`,
+    });
+  }
+  if (only) return only;
+  throw new PgrecallError('backup-unknown', `there is no backup "${wanted}"`, {
+    details: { known: backups.map((backup) => backup.id).slice(-20) },
+  });
+}

@@ -1,0 +1,187 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { restoreCommandScript } from '../archive/restore-command.ts';
+import { WalStore } from '../archive/wal-store.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { executeRestore } from '../restore/execute-restore.ts';
+import { planTarget } from '../restore/plan-target.ts';
+import type { RestorePlan } from '../restore/restore-plan.ts';
+import { restoreInThreads } from '../restore/restoring.ts';
+import { describeTarget, parseTarget } from '../restore/target.ts';
+import { mapTablespaces, requireEmptyDirectory, requireEmptyTablespaces } from '../restore/target-directory.ts';
+import { formatTimestamp } from '../wal/transaction-time.ts';
+import { shellQuote } from './archive-script.ts';
+import { findBackup, openCluster, type ClusterAccess } from './cluster-access.ts';
+import type { Options, RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
+import { findOwner } from './file-owner.ts';
+import { formatBytes, formatDuration } from './format.ts';
+import { flagOption, listOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
+import { giveDirectoryTo, ownerOf } from './privileges.ts';
+import { startProgress } from './progress.ts';
+import { startAndWait, type StartedReport } from './start-restored.ts';
+
+/** `pgrecall restore CLUSTER --to DIR`: exit 4 where the target cannot be reached; nothing is written then. */
+export const runRestore: RunCommand = async (arguments_, context) => {
+  const { options } = arguments_;
+  const to = textOption(options, 'to');
+  if (to === undefined) throw new PgrecallError('usage', '--to is missing: the directory to restore to');
+  const directory = resolve(context.cwd, to);
+  const request = parseTarget(options);
+  const cluster = requiredPositional(arguments_, 'cluster');
+  requireEmptyDirectory(directory, 'the directory');
+  const plan_ = flagOption(options, 'plan');
+  if (!plan_) giveDirectoryTo(directory, ownerOf((await context.cluster(cluster)).repositoryDirectory));
+
+  const access = await openCluster(context, cluster);
+  const backups = await access.cluster.listBackups();
+  const named = textOption(options, 'backup');
+  const chosen = named === undefined ? undefined : findBackup(backups, named);
+  const incarnation = chosen?.incarnation ?? access.incarnation.number;
+  const store = await storeOf(access, incarnation);
+  const plan = await planTarget({
+    store,
+    backups: backups.filter((backup) => backup.incarnation === incarnation),
+    named: chosen,
+    request,
+  });
+  const tablespaces = mapTablespaces(plan.backup, listOption(options, 'tablespace'));
+  requireEmptyTablespaces(tablespaces, directory);
+  const steps = describe(plan, directory, tablespaces);
+  for (const warning of plan.warnings) context.stderr(`warning: ${warning}`);
+  if (plan_) {
+    answer(context, { plan, directory, steps, planned: true });
+    return 0;
+  }
+  for (const step of steps) context.stderr(step);
+  await execute({ access, store, plan, directory, tablespaces, options }, context);
+  const started = flagOption(options, 'start')
+    ? await startAndWait({ access, plan, directory, timeoutMs: secondsOption(options, 'timeout') }, context)
+    : undefined;
+  answer(context, { plan, directory, steps, planned: false, ...(started ? { started } : {}) });
+  return 0;
+};
+
+async function storeOf(access: ClusterAccess, number: number): Promise<WalStore> {
+  if (number === access.incarnation.number) return access.store;
+  const document = await access.cluster.readCluster();
+  const incarnation = document?.incarnations.find((candidate) => candidate.number === number);
+  if (!incarnation) throw new PgrecallError('object-damaged', `cluster.json has no incarnation ${number}`);
+  return new WalStore(access.cluster, incarnation);
+}
+
+interface Execution {
+  readonly access: ClusterAccess;
+  readonly store: WalStore;
+  readonly plan: RestorePlan;
+  readonly directory: string;
+  readonly tablespaces: ReadonlyMap<number, string>;
+  readonly options: Options;
+}
+
+async function execute(execution: Execution, context: CliContext): Promise<void> {
+  const { access, plan, directory, options } = execution;
+  const { config } = access;
+  const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
+  const port = numberOption(options, 'port', 1);
+  const progress = startProgress(context, `restore of ${plan.backup.id}`);
+  progress.total(plan.backup.sizeBytes);
+  const restoring = restoreInThreads(
+    access.repository.access({ kind: 'local', directory: config.repositoryDirectory }),
+    config.name,
+    jobs,
+  );
+  const startedMs = context.now().getTime();
+  try {
+    const script = join(directory, 'pg_wal', 'pgrecall', 'restore-command');
+    const more: Record<string, string> = {};
+    if (port !== undefined) more['port'] = String(port);
+    // A copy beside the cluster must not send its WAL to the cluster's archive; see the guide on recovery.
+    if (!isClustersOwn(directory, config.dataDirectory)) more['archive_mode'] = 'off';
+    await executeRestore({
+      cluster: access.cluster,
+      store: execution.store,
+      plan,
+      directory,
+      tablespaces: execution.tablespaces,
+      restoring,
+      settings: { restoreCommand: `${shellQuote(script)} "%f" "%p"`, more },
+      script: {
+        path: script,
+        text: restoreCommandScript({
+          launcher: context.launcher,
+          configFile: config.configFile,
+          cluster: config.name,
+          stateDirectory: config.stateDirectory,
+          dataDirectory: directory,
+        }),
+      },
+      owner: findOwner(directory),
+      signal: context.signal,
+      onProgress: progress.advance,
+    });
+  } finally {
+    progress.end();
+    await restoring.close();
+  }
+  const seconds = Math.max((context.now().getTime() - startedMs) / 1000, 0.001);
+  context.stderr(`${formatBytes(plan.backup.sizeBytes)} restored and durable in ${formatDuration(seconds)}`);
+}
+
+function isClustersOwn(directory: string, configured: string | undefined): boolean {
+  if (configured === undefined) return false;
+  const real = (path: string): string => (existsSync(path) ? realpathSync(path) : path);
+  return real(directory) === real(configured);
+}
+
+/** The plan as numbered steps. */
+function describe(plan: RestorePlan, directory: string, tablespaces: ReadonlyMap<number, string>): string[] {
+  const { backup, stop } = plan;
+  const steps = [
+    `restore ${backup.id} (ended ${backup.stoppedAt}, ${formatBytes(backup.sizeBytes)}) to ${directory}`,
+    ...[...tablespaces].map(([oid, place]) => `restore tablespace ${oid} to ${place}`),
+    `replay WAL from ${backup.startLsn} on timeline ${plan.timeline} to ${describeTarget(plan.request)}`,
+  ];
+  if (stop.kind === 'record') {
+    const time = stop.time === undefined ? '' : `, transaction of ${formatTimestamp(stop.time)}`;
+    steps.push(`recovery stops at ${stop.lsn.toString(16).toUpperCase()} (timeline ${stop.timeline}${time})`);
+  }
+  if (plan.request.target.kind === 'latest') steps.push('then the server opens for work on a new timeline');
+  else steps.push(`then ${{ pause: 'it pauses, for you to look and pgrecall resume', promote: 'the server opens for work on a new timeline', shutdown: 'the server shuts down' }[plan.request.action]}`);
+  return steps.map((step, i) => `${i + 1}. ${step}`);
+}
+
+function answer(
+  context: CliContext,
+  result: {
+    readonly plan: RestorePlan;
+    readonly directory: string;
+    readonly steps: readonly string[];
+    readonly planned: boolean;
+    readonly started?: StartedReport;
+  },
+): void {
+  const { plan, directory, steps, started } = result;
+  if (context.json) {
+    context.stdout(
+      JSON.stringify(
+        {
+          directory,
+          backup: plan.backup.id,
+          target: describeTarget(plan.request),
+          timeline: plan.timeline,
+          plan: steps,
+          warnings: plan.warnings,
+          executed: !result.planned,
+          started: started ?? null,
+        },
+        undefined,
+        2,
+      ),
+    );
+    return;
+  }
+  if (result.planned) context.stdout(steps.join('\n'));
+  else if (started) context.stdout(started.text);
+  else context.stdout(`${directory} is ready: pg_ctl start -D ${directory}`);
+}

@@ -1,0 +1,110 @@
+import pg from 'pg';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { connectionOptions } from './connection-uri.ts';
+
+/*
+ * A session for SQL, over the `pg` library. Errors never show the password: they name host, port, user and
+ * database as they were resolved.
+ */
+
+export interface ConnectOptions {
+  readonly applicationName?: string;
+  readonly connectTimeoutMs?: number;
+}
+
+const defaultConnectTimeoutMs = 10_000;
+
+export class SqlSession {
+  readonly #client: pg.Client;
+  /** `150018` for 15.18. */
+  readonly serverVersion: number;
+  readonly #lostListeners: ((error: Error) => void)[] = [];
+  #lost: Error | undefined;
+  #closing = false;
+
+  private constructor(client: pg.Client, serverVersion: number) {
+    this.#client = client;
+    this.serverVersion = serverVersion;
+    const lose = (error: Error): void => {
+      if (this.#closing || this.#lost) return;
+      this.#lost = error;
+      for (const listener of this.#lostListeners) listener(error);
+    };
+    client.on('error', lose);
+    client.on('end', () => lose(new Error('the connection was closed')));
+  }
+
+  /** Throws `connection`. */
+  static async connect(uri: string, options: ConnectOptions = {}): Promise<SqlSession> {
+    const resolved = connectionOptions(uri);
+    const client = new pg.Client({
+      ...resolved,
+      application_name: options.applicationName ?? 'pgrecall',
+      connectionTimeoutMillis: options.connectTimeoutMs ?? defaultConnectTimeoutMs,
+      keepAlive: true,
+    });
+    try {
+      await client.connect();
+      const { rows } = await client.query<{ version: string }>("SELECT current_setting('server_version_num') AS version");
+      // Times and numbers are read as text in one well-known form, whatever the role's settings are.
+      await client.query("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'; SET lc_messages = 'C'").catch(() => undefined);
+      return new SqlSession(client, Number(rows[0]?.version));
+    } catch (error) {
+      await client.end().catch(() => undefined);
+      throw connectionError(error, resolved);
+    }
+  }
+
+  get major(): number {
+    return Math.floor(this.serverVersion / 10_000);
+  }
+
+  /** Rows as objects. Throws what the server reported, with its SQLSTATE in `code`. */
+  async query<T extends object>(sql: string, parameters: readonly unknown[] = []): Promise<T[]> {
+    const { rows } = await this.#client.query<T>(sql, [...parameters]);
+    return rows;
+  }
+
+  /** Called once when the connection is gone without `close`; at once where it is gone already. */
+  onLost(listener: (error: Error) => void): void {
+    this.#lostListeners.push(listener);
+    if (this.#lost) listener(this.#lost);
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.#client.end().catch(() => undefined);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'is the server running, and does it listen there?',
+  ENOENT: 'is the server running? its socket is not there; a TCP server needs host=localhost',
+  ENOTFOUND: 'the host’s name cannot be resolved',
+  ETIMEDOUT: 'a firewall may be in between',
+  EACCES: 'this user may not use the server’s socket',
+  '28P01': 'the password was wrong; put it into ~/.pgpass or PGPASSWORD',
+  '28000': 'pg_hba.conf does not let this role in from here',
+  '3D000': 'name an existing database in the connection',
+  '53300': 'the server has no connection left; raise max_connections or superuser_reserved_connections',
+  '57P03': 'the server is starting up, shutting down or recovering; try again in a moment',
+};
+
+function connectionError(
+  error: unknown,
+  resolved: { readonly host: string; readonly port: number; readonly user: string; readonly database: string },
+): PgrecallError {
+  const where = `${resolved.user}@${resolved.host}:${resolved.port}/${resolved.database}`;
+  const inner = error instanceof AggregateError ? (error.errors[0] as Error) : (error as Error);
+  const code = 'code' in inner ? String(inner.code) : '';
+  const timeout = /timeout expired/.test(inner.message);
+  return new PgrecallError('connection', `cannot connect to ${where}: ${inner.message}`, {
+    ...(timeout ? { hint: 'the server did not answer in time' } : hints[code] === undefined ? {} : { hint: hints[code] }),
+    details: { host: resolved.host, port: resolved.port, user: resolved.user, database: resolved.database, reason: code },
+    cause: inner,
+  });
+}

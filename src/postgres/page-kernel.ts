@@ -1,0 +1,64 @@
+import { assert } from '../errors/pgrecall-error.ts';
+import type { Lsn } from './lsn.ts';
+import { wasm } from './page-kernel.wasm.ts';
+import { pageBytes } from './page.ts';
+
+/*
+ * Page checksums and CRC-32C over memory that files are read straight into: WebAssembly with SIMD, since both
+ * are on the way of every byte of a backup. The source is assembly/page-kernel.ts.
+ */
+
+export interface PageKernel {
+  /** Memory of the kernel: read files into it. */
+  readonly buffer: Uint8Array;
+  readonly capacityBytes: number;
+
+  /**
+   * Numbers, from 0, of those of `pages` pages at `offset` of the buffer whose checksum is wrong. New pages are
+   * passed over, and those whose LSN is not before `startLsn`: they may be half written, and WAL replaces them
+   * (basebackup.c does the same). `firstBlock`: the number of the first page in its relation.
+   */
+  verifyPages(offset: number, pages: number, firstBlock: number, startLsn: Lsn): readonly number[];
+
+  /** CRC-32C of a run of the buffer; `previous` is that of the bytes before, 0 for none. */
+  crc32c(offset: number, lengthBytes: number, previous: number): number;
+}
+
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  prepare(): void;
+  crc32c(at: number, length: number, previous: number): number;
+  verify(at: number, pages: number, firstBlock: number, startHigh: number, startLow: number, out: number): number;
+}
+
+const bufferStart = 65_536;
+const badPagesAt = 16_384;
+/** How many numbers fit between the list's start and the compiler's own data. */
+const mostPages = 4096;
+
+let compiled: WebAssembly.Module | undefined;
+
+export function createPageKernel(capacityBytes: number): PageKernel {
+  compiled ??= new WebAssembly.Module(Buffer.from(wasm, 'base64'));
+  const kernel = new WebAssembly.Instance(compiled, {}).exports as unknown as Exports;
+  const missing = bufferStart + capacityBytes - kernel.memory.buffer.byteLength;
+  if (missing > 0) kernel.memory.grow(Math.ceil(missing / 65_536));
+  kernel.prepare();
+  const buffer = new Uint8Array(kernel.memory.buffer, bufferStart, capacityBytes);
+  const badPages = new Uint32Array(kernel.memory.buffer, badPagesAt, mostPages);
+  return {
+    buffer,
+    capacityBytes,
+    verifyPages: (offset, pages, firstBlock, startLsn) => {
+      assert(offset + pages * pageBytes <= capacityBytes && pages <= mostPages, 'pages beyond the kernel’s buffer');
+      const high = Number(startLsn >> 32n);
+      const low = Number(startLsn & 0xffff_ffffn);
+      const bad = kernel.verify(bufferStart + offset, pages, firstBlock, high, low, badPagesAt);
+      return bad === 0 ? [] : [...badPages.subarray(0, bad)];
+    },
+    crc32c: (offset, lengthBytes, previous) => {
+      assert(offset + lengthBytes <= capacityBytes, 'a run beyond the kernel’s buffer');
+      return kernel.crc32c(bufferStart + offset, lengthBytes, previous) >>> 0;
+    },
+  };
+}

@@ -1,0 +1,61 @@
+/*
+ * Checks that JSON from a repository has the shape that the program expects. A check gives the place
+ * and the reason where it has not ("slots[0].salt: expected text"), `undefined` where it has.
+ */
+
+export type Check = (value: unknown, place: string) => string | undefined;
+
+export function text(maxLength = 65_536): Check {
+  return (value, place) =>
+    typeof value === 'string' && value.length <= maxLength ? undefined : `${place}: expected text`;
+}
+
+export function matching(pattern: RegExp): Check {
+  return (value, place) =>
+    typeof value === 'string' && pattern.test(value) ? undefined : `${place}: expected ${pattern.source}`;
+}
+
+export function oneOf(...allowed: readonly (string | number)[]): Check {
+  return (value, place) =>
+    allowed.some((one) => one === value) ? undefined : `${place}: expected ${allowed.join(' or ')}`;
+}
+
+export function integer(minimum = 0, maximum: number = Number.MAX_SAFE_INTEGER): Check {
+  return (value, place) =>
+    Number.isSafeInteger(value) && Number(value) >= minimum && Number(value) <= maximum
+      ? undefined
+      : `${place}: expected an integer from ${minimum} to ${maximum}`;
+}
+
+export const flag: Check = (value, place) => (typeof value === 'boolean' ? undefined : `${place}: expected true or false`);
+
+export function optional(check: Check): Check {
+  return (value, place) => (value === undefined ? undefined : check(value, place));
+}
+
+export function nullable(check: Check): Check {
+  return (value, place) => (value === null ? undefined : check(value, place));
+}
+
+export function listOf(check: Check, maxLength = 10_000_000): Check {
+  return (value, place) => {
+    if (!Array.isArray(value) || value.length > maxLength) return `${place}: expected a list`;
+    for (const [index, item] of value.entries()) {
+      const problem = check(item, `${place}[${index}]`);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+}
+
+/** Fields that are not named are let through: a newer pgrecall may have added them. */
+export function fields(checks: Readonly<Record<string, Check>>): Check {
+  return (value, place) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${place}: expected an object`;
+    for (const [name, check] of Object.entries(checks)) {
+      const problem = check(Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined, `${place}.${name}`);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  };
+}

@@ -1,0 +1,112 @@
+import { createCipheriv, createDecipheriv, scrypt } from 'node:crypto';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { fields, integer, listOf, matching, oneOf, text } from './json-shape.ts';
+
+/*
+ * A key slot holds the repository's key (32 random bytes) wrapped by a secret: a passphrase, or the
+ * content of a key file. The secret goes through scrypt, the result through AES-256-GCM; the tag of
+ * that proves the secret right. Any slot opens the repository, so a secret is changed by adding a slot
+ * and removing the old one; the repository's key stays, and nothing is written again.
+ */
+
+export interface KeySlot {
+  readonly id: number;
+  /** What the administrator calls it. */
+  readonly label: string;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  readonly kdf: { readonly name: 'scrypt'; readonly N: number; readonly r: number; readonly p: number; readonly salt: string };
+  /** 12 bytes, hexadecimal. */
+  readonly nonce: string;
+  /** The wrapped key (32 bytes) and the tag (16), hexadecimal. */
+  readonly wrapped: string;
+}
+
+/** A passphrase as text, or the bytes of a key file. */
+export type Secret = string | Uint8Array;
+
+const hex = (bytes: number): RegExp => new RegExp(`^[0-9a-f]{${bytes * 2}}$`);
+
+/** Bounds what a hostile repository can make scrypt cost: 1 GiB. */
+const maxCost = 1_048_576;
+
+export const checkKeySlots = listOf(
+  fields({
+    id: integer(1, 1_000_000),
+    label: text(256),
+    created: text(64),
+    kdf: fields({
+      name: oneOf('scrypt'),
+      N: integer(2, maxCost),
+      r: oneOf(8),
+      p: oneOf(1),
+      salt: matching(hex(32)),
+    }),
+    nonce: matching(hex(12)),
+    wrapped: matching(hex(48)),
+  }),
+  32,
+);
+
+/** 128 MiB and a few tenths of a second. */
+export const defaultCost = 131_072;
+
+export interface SlotOptions {
+  readonly id: number;
+  readonly label: string;
+  readonly secret: Secret;
+  readonly created: Date;
+  readonly cost: number;
+  readonly randomBytes: (length: number) => Uint8Array;
+}
+
+export async function wrapKey(repositoryId: string, key: Uint8Array, options: SlotOptions): Promise<KeySlot> {
+  const salt = options.randomBytes(32);
+  const nonce = options.randomBytes(12);
+  const wrapping = await deriveKey(options.secret, salt, options.cost);
+  const cipher = createCipheriv('aes-256-gcm', wrapping, nonce);
+  cipher.setAAD(associatedData(repositoryId, options.id));
+  const wrapped = Buffer.concat([cipher.update(key), cipher.final(), cipher.getAuthTag()]);
+  return {
+    id: options.id,
+    label: options.label,
+    created: options.created.toISOString(),
+    kdf: { name: 'scrypt', N: options.cost, r: 8, p: 1, salt: Buffer.from(salt).toString('hex') },
+    nonce: Buffer.from(nonce).toString('hex'),
+    wrapped: wrapped.toString('hex'),
+  };
+}
+
+/** The repository's key; throws `passphrase-wrong` where no slot opens with this secret. */
+export async function unwrapKey(repositoryId: string, slots: readonly KeySlot[], secret: Secret): Promise<Uint8Array> {
+  for (const slot of slots) {
+    const wrapping = await deriveKey(secret, Buffer.from(slot.kdf.salt, 'hex'), slot.kdf.N);
+    const wrapped = Buffer.from(slot.wrapped, 'hex');
+    const decipher = createDecipheriv('aes-256-gcm', wrapping, Buffer.from(slot.nonce, 'hex'), { authTagLength: 16 });
+    decipher.setAAD(associatedData(repositoryId, slot.id));
+    decipher.setAuthTag(wrapped.subarray(32));
+    const key = decipher.update(wrapped.subarray(0, 32));
+    try {
+      decipher.final();
+      return key;
+    } catch {
+      // Not this slot's secret.
+    }
+  }
+  throw new PgrecallError('passphrase-wrong', 'the passphrase does not open the repository', {
+    details: { slots: slots.length },
+  });
+}
+
+function associatedData(repositoryId: string, slot: number): Buffer {
+  return Buffer.from(`pgrecall key slot ${repositoryId} ${slot}`, 'utf8');
+}
+
+async function deriveKey(secret: Secret, salt: Uint8Array, cost: number): Promise<Buffer> {
+  // The same passphrase typed on another system may come in another Unicode form.
+  const bytes = typeof secret === 'string' ? Buffer.from(secret.normalize('NFC'), 'utf8') : secret;
+  return new Promise((resolve, reject) => {
+    const options = { N: cost, r: 8, p: 1, maxmem: 1024 * cost + 33_554_432 };
+    scrypt(bytes, salt, 32, options, (error, key) => (error ? reject(error) : resolve(key)));
+  });
+}

@@ -1,0 +1,144 @@
+import { ByteWriter } from '../bytes/byte-writer.ts';
+import { assert } from '../errors/pgrecall-error.ts';
+import { FileMapEncoder } from './file-map.ts';
+import { EntryEncoder, EntryOrder, type MapPlace } from './manifest-entry-codec.ts';
+import { maxAttachmentBytes, maxInlineExtents, type ManifestEntry } from './manifest.ts';
+import { maxChunkBytes, type BlobLocation, type PackId } from './pack-id.ts';
+import { encodePath } from './path-text.ts';
+import type { SealedWriter } from './sealed-writer.ts';
+
+/** A block is sealed when it has this many entries or bytes. */
+const blockEntries = 1000;
+const blockBytes = 262_144;
+
+export interface ManifestSummary {
+  /** Of all files. */
+  readonly sizeBytes: number;
+  readonly files: number;
+}
+
+/**
+ * Writes a manifest entry by entry, in bounded memory: blocks of about 1,000 entries are blobs, large
+ * file maps and attachments are blobs of their own, and the footer says where each is
+ * (docs/repository-format.md, "Manifest"). Entries come in the order of their paths.
+ */
+export class ManifestWriter {
+  readonly #writer: SealedWriter;
+  readonly #packs = new Map<PackId, number>();
+  readonly #order = new EntryOrder();
+  readonly #block = new ByteWriter(2 * blockBytes);
+  readonly #blocks = new ByteWriter(4096);
+  readonly #attachments = new ByteWriter(1024);
+  readonly #attached = new Set<string>();
+  #encoder: EntryEncoder | undefined;
+  #inBlock = 0;
+  #blockCount = 0;
+  #entries = 0;
+  #files = 0;
+  #sizeBytes = 0;
+
+  constructor(writer: SealedWriter) {
+    this.#writer = writer;
+  }
+
+  readonly #indexOf = (pack: PackId): number => {
+    let index = this.#packs.get(pack);
+    if (index === undefined) {
+      index = this.#packs.size;
+      this.#packs.set(pack, index);
+    }
+    return index;
+  };
+
+  /** The next entry. A promise only where the storage answers with one: await it before the next call. */
+  add(entry: ManifestEntry): void | Promise<void> {
+    const path = encodePath(entry.path);
+    const problem = this.#order.problem(path, entry.kind, entry.path) ?? mapProblem(entry);
+    assert(problem === undefined, `a manifest with ${problem}`);
+    if (entry.extents.length <= maxInlineExtents) return this.#put(entry, path, entry.extents);
+    const map = new ByteWriter(entry.extents.length * 5);
+    new FileMapEncoder(this.#indexOf).encode(entry.extents, map);
+    const blob = this.#writer.append(map.view());
+    const count = entry.extents.length;
+    if (blob instanceof Promise) return blob.then((place) => this.#put(entry, path, { count, blob: place }));
+    return this.#put(entry, path, { count, blob });
+  }
+
+  #put(entry: ManifestEntry, path: Uint8Array, map: MapPlace): void | Promise<void> {
+    this.#encoder ??= new EntryEncoder(this.#block, new FileMapEncoder(this.#indexOf));
+    this.#encoder.encode(entry, path, map);
+    this.#inBlock += 1;
+    this.#entries += 1;
+    if (entry.kind === 'file') {
+      this.#files += 1;
+      this.#sizeBytes += entry.sizeBytes;
+    }
+    if (this.#inBlock < blockEntries && this.#block.length < blockBytes) return undefined;
+    return this.#sealBlock();
+  }
+
+  #sealBlock(): void | Promise<void> {
+    const blob = this.#writer.append(this.#block.view());
+    if (blob instanceof Promise) return blob.then((place) => this.#noteBlock(place));
+    return this.#noteBlock(blob);
+  }
+
+  #noteBlock(blob: BlobLocation): void {
+    this.#blocks.varint(this.#inBlock);
+    writeLocation(this.#blocks, blob);
+    this.#blockCount += 1;
+    this.#inBlock = 0;
+    this.#block.clear();
+    this.#encoder = undefined;
+  }
+
+  /** Keeps a document of up to 64 MiB with the backup, under a name of its own. Await it before the next call. */
+  async attach(name: string, bytes: Uint8Array): Promise<void> {
+    assert(!this.#attached.has(name), `the attachment ${name} twice`);
+    assert(bytes.length <= maxAttachmentBytes, `an attachment of ${bytes.length} bytes`);
+    this.#attached.add(name);
+    const count = Math.ceil(bytes.length / maxChunkBytes);
+    this.#attachments.text(name).varint(bytes.length).varint(count);
+    for (let at = 0; at < bytes.length; at += maxChunkBytes) {
+      writeLocation(this.#attachments, await this.#writer.append(bytes.subarray(at, at + maxChunkBytes)));
+    }
+  }
+
+  /** Makes the manifest durable. After an error nothing of it is left. */
+  async finish(): Promise<ManifestSummary> {
+    if (this.#inBlock > 0) await this.#sealBlock();
+    const body = new ByteWriter(this.#packs.size * 16 + this.#blocks.length + this.#attachments.length + 64);
+    body.varint(this.#packs.size);
+    for (const pack of this.#packs.keys()) body.bytes(Buffer.from(pack, 'hex'));
+    body.varint(this.#blockCount).bytes(this.#blocks.view());
+    body.varint(this.#entries).varint(this.#files).varint(this.#sizeBytes);
+    body.varint(this.#attached.size).bytes(this.#attachments.view());
+    await this.#writer.finish(body.view());
+    return { sizeBytes: this.#sizeBytes, files: this.#files };
+  }
+
+  /** Forgets the manifest. No effect after `finish`. */
+  async abort(): Promise<void> {
+    await this.#writer.abort();
+  }
+}
+
+function writeLocation(into: ByteWriter, { offset, storedBytes, plainBytes }: BlobLocation): void {
+  into.varint(offset).varint(storedBytes).varint(plainBytes);
+}
+
+/** The same that a reader will check: found here, it is a bug; found there, the backup would be lost. */
+function mapProblem(entry: ManifestEntry): string | undefined {
+  if (entry.kind !== 'file') {
+    return entry.extents.length > 0 || entry.sizeBytes > 0 ? `content in "${entry.path}"` : undefined;
+  }
+  let end = 0;
+  for (const { fileOffset, lengthBytes, blob, blobOffset } of entry.extents) {
+    if (fileOffset !== end) return `a gap or an overlap in "${entry.path}" at byte ${end}`;
+    if (lengthBytes < 1 || blobOffset < 0 || blobOffset + lengthBytes > blob.plainBytes) {
+      return `an extent beyond its blob in "${entry.path}" at byte ${end}`;
+    }
+    end += lengthBytes;
+  }
+  return end === entry.sizeBytes ? undefined : `"${entry.path}" mapped to byte ${end} of ${entry.sizeBytes}`;
+}

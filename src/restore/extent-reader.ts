@@ -1,0 +1,76 @@
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { Extent } from '../repository/file-map.ts';
+import type { PackId } from '../repository/pack-id.ts';
+import type { PackReader } from '../repository/pack-reader.ts';
+
+/** How much of a pack is read at once where the blobs of a file follow each other. */
+const readAheadBytes = 4_194_304;
+/** Packs held open: a file of a full backup lies in one, of an incremental one in several. */
+const openPacks = 64;
+
+/** Reads the plaintext of extents, in order, with as few reads of the storage as their packs allow. */
+export class ExtentReader {
+  readonly #cluster: ClusterRepository;
+  readonly #packs = new Map<PackId, PackReader>();
+
+  constructor(cluster: ClusterRepository) {
+    this.#cluster = cluster;
+  }
+
+  /**
+   * Hands each extent's bytes to `take`, which must not keep them.
+   * Throws `blob-damaged`, `object-damaged`, `object-swapped`, `object-missing`.
+   */
+  async read(extents: readonly Extent[], take: (bytes: Uint8Array, extent: Extent) => void): Promise<void> {
+    for (let i = 0; i < extents.length; ) {
+      const run = runFrom(extents, i);
+      await this.#readRun(run, take);
+      i += run.length;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const pack of this.#packs.values()) await pack.close();
+    this.#packs.clear();
+  }
+
+  async #readRun(run: readonly Extent[], take: (bytes: Uint8Array, extent: Extent) => void): Promise<void> {
+    const first = run[0];
+    const last = run.at(-1);
+    if (!first || !last) return;
+    const pack = await this.#open(first.pack);
+    await pack.prefetch(first.blob.offset, last.blob.offset + last.blob.storedBytes - first.blob.offset);
+    for (const extent of run) {
+      const read = pack.read(extent.blob);
+      const plain = read instanceof Promise ? await read : read;
+      take(plain.subarray(extent.blobOffset, extent.blobOffset + extent.lengthBytes), extent);
+    }
+  }
+
+  async #open(id: PackId): Promise<PackReader> {
+    const there = this.#packs.get(id);
+    if (there) return there;
+    const [oldest] = this.#packs;
+    if (oldest && this.#packs.size >= openPacks) {
+      this.#packs.delete(oldest[0]);
+      await oldest[1].close();
+    }
+    const pack = await this.#cluster.openPack(id);
+    this.#packs.set(id, pack);
+    return pack;
+  }
+}
+
+/** The extents from `start` whose blobs follow each other in one pack, up to the read-ahead. */
+function runFrom(extents: readonly Extent[], start: number): readonly Extent[] {
+  const first = extents[start];
+  if (!first) return [];
+  let end = start + 1;
+  for (let next = extents[end]; next; next = extents[end]) {
+    const previous = extents[end - 1] ?? first;
+    const follows = next.pack === first.pack && next.blob.offset >= previous.blob.offset + previous.blob.storedBytes;
+    if (!follows || next.blob.offset + next.blob.storedBytes - first.blob.offset > readAheadBytes) break;
+    end += 1;
+  }
+  return extents.slice(start, end);
+}

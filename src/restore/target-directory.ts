@@ -1,0 +1,88 @@
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
+import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+
+/** Throws `target-not-empty` unless the directory is absent, or empty but for what a new file system has. */
+export function requireEmptyDirectory(path: string, what: string): void {
+  let names: string[];
+  try {
+    if (!statSync(path).isDirectory()) throw new PgrecallError('target-not-empty', `${what} "${path}" is a file`);
+    names = readdirSync(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return;
+    throw error;
+  }
+  const found = names.filter((name) => name !== 'lost+found');
+  if (found.length === 0) return;
+  const data = found.includes('PG_VERSION') ? ': it holds a PostgreSQL cluster' : '';
+  throw new PgrecallError('target-not-empty', `${what} "${path}" is not empty${data}`, {
+    details: { path, found: found.slice(0, 10) },
+  });
+}
+
+/** Makes the directory, with its parents, for its owner alone; one that is there gets its mode. */
+export function makePrivateDirectory(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Where each tablespace goes, by its oid: as `--tablespace OLD=NEW` says (OLD a path, a name or an oid), or
+ * where it was. Throws `tablespace-mapping` for what fits none, and for two that would share a place.
+ */
+export function mapTablespaces(backup: BackupRecord, mappings: readonly string[]): Map<number, string> {
+  const places = new Map(backup.tablespaces.map(({ oid, path }) => [oid, path]));
+  for (const mapping of mappings) {
+    const at = mapping.indexOf('=');
+    const from = mapping.slice(0, at);
+    const to = mapping.slice(at + 1);
+    if (at < 1 || to === '') {
+      throw new PgrecallError('tablespace-mapping', `--tablespace ${mapping}: expected OLD=NEW`);
+    }
+    const found = backup.tablespaces.find(
+      ({ oid, path, name }) => String(oid) === from || path === from || path === resolve(from) || name === from,
+    );
+    if (!found) {
+      const known = backup.tablespaces.map(({ name, oid, path }) => `${name ?? oid} at ${path}`).join(', ') || 'none';
+      throw new PgrecallError('tablespace-mapping', `the backup has no tablespace "${from}"`, {
+        hint: `tablespaces of ${backup.id}: ${known}`,
+      });
+    }
+    places.set(found.oid, resolve(to));
+  }
+  refuseOverlap(places);
+  return places;
+}
+
+function refuseOverlap(places: ReadonlyMap<number, string>): void {
+  const seen = new Map<string, number>();
+  for (const [oid, place] of places) {
+    if (!isAbsolute(place)) {
+      throw new PgrecallError('tablespace-mapping', `tablespace ${oid} would go to "${place}", which is not an absolute path`);
+    }
+    const other = seen.get(place);
+    if (other !== undefined) {
+      throw new PgrecallError('tablespace-mapping', `tablespaces ${other} and ${oid} would share "${place}"`);
+    }
+    seen.set(place, oid);
+  }
+}
+
+/** Throws `tablespace-mapping` where a tablespace's place is in use, most likely by the cluster that was backed up. */
+export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, directory: string): void {
+  for (const [oid, place] of places) {
+    if (place === directory || place.startsWith(`${directory}/`)) {
+      throw new PgrecallError('tablespace-mapping', `tablespace ${oid} would go to "${place}", inside the data directory`);
+    }
+    try {
+      requireEmptyDirectory(place, 'the tablespace’s directory');
+    } catch (error) {
+      if (!(error instanceof PgrecallError)) throw error;
+      throw new PgrecallError('tablespace-mapping', error.message, {
+        hint: `put it elsewhere with --tablespace ${place}=/another/directory`,
+        details: { oid, path: place },
+        cause: error,
+      });
+    }
+  }
+}

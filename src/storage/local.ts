@@ -1,0 +1,404 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
+import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { nodeFileSystem, type LocalFileSystem } from './local-file-system.ts';
+import { fromErrno, objectExists, objectMissing, objectTooLarge, objectTooShort } from './storage-errors.ts';
+import { checkKey, checkPrefix, isKeySegment } from './storage-key.ts';
+import type { ObjectReader, ObjectWriter, PutOptions, Storage, StorageEntry } from './storage.ts';
+import { isTemporaryName, temporaryName, temporaryIsAbandoned } from './temporary-name.ts';
+
+/**
+ * Objects as files below one directory, a key being the path of its file.
+ *
+ * An object is written under a temporary name in its own directory, made durable (fdatasync), then
+ * given its name by link(2), which never overwrites, or by rename(2) where it is to replace; then the
+ * directory is made durable, so that the name survives a power cut as well. The temporary name holds
+ * a `~`, which no key can: `list` cannot mistake one for an object. Directories are made durable from
+ * the root down before anything is put into them, and removed when their last object is deleted.
+ *
+ * Every call of the file system is synchronous. A worker thread does one thing at a time, and
+ * synchronous calls cost less there than the trip through the thread pool (docs/architecture.md).
+ * Directories are 0700, files 0600: a backup holds everything that the database holds.
+ */
+export class LocalStorage implements Storage {
+  readonly description: string;
+  readonly #root: string;
+  readonly #fs: LocalFileSystem;
+  /** Directories whose names are known to be durable. */
+  readonly #durable = new Set<string>();
+
+  constructor(directory: string, fileSystem: LocalFileSystem = nodeFileSystem) {
+    this.#root = directory;
+    this.#fs = fileSystem;
+    this.description = `the directory ${directory}`;
+  }
+
+  async create(key: string, options: PutOptions = {}): Promise<ObjectWriter> {
+    return this.#begin(key, options);
+  }
+
+  async put(key: string, bytes: Uint8Array, options: PutOptions = {}): Promise<void> {
+    const writer = this.#begin(key, options);
+    try {
+      writer.write(bytes);
+      writer.commitNow();
+    } finally {
+      writer.abandon();
+    }
+  }
+
+  async get(key: string, limitBytes: number = Number.MAX_SAFE_INTEGER): Promise<Uint8Array> {
+    const reader = this.#openReader(key);
+    try {
+      if (reader.sizeBytes > limitBytes) throw objectTooLarge(key, reader.sizeBytes, limitBytes);
+      return reader.read(0, reader.sizeBytes);
+    } finally {
+      reader.closeNow();
+    }
+  }
+
+  async open(key: string): Promise<ObjectReader> {
+    return this.#openReader(key);
+  }
+
+  async stat(key: string): Promise<{ readonly sizeBytes: number } | undefined> {
+    checkKey(key);
+    const path = this.#path(key);
+    try {
+      const stat = this.#fs.statSync(path);
+      return stat.isFile() ? { sizeBytes: stat.size } : undefined;
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw fromErrno(error, 'look at', path);
+    }
+  }
+
+  async *list(prefix: string): AsyncIterable<StorageEntry> {
+    checkPrefix(prefix);
+    yield* this.#entries(this.#path(prefix));
+  }
+
+  async delete(key: string): Promise<void> {
+    checkKey(key);
+    const path = this.#path(key);
+    try {
+      this.#fs.unlinkSync(path);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return;
+      throw fromErrno(error, 'delete', path);
+    }
+    this.#removeEmptyDirectories(dirname(path));
+  }
+
+  /**
+   * Removes what writers that died on this host left behind below `prefix`; says how many files that
+   * were. Temporaries of writers that live, and those of other hosts, stay.
+   */
+  async sweepTemporaries(prefix = ''): Promise<number> {
+    checkPrefix(prefix);
+    return this.#sweep(this.#path(prefix));
+  }
+
+  #sweep(directory: string): number {
+    let removed = 0;
+    for (const dirent of this.#readDirectory(directory)) {
+      const path = join(directory, dirent.name);
+      if (dirent.isDirectory()) {
+        removed += this.#sweep(path);
+      } else if (isTemporaryName(dirent.name) && temporaryIsAbandoned(dirent.name, hostname())) {
+        this.#fs.unlinkSync(path);
+        removed += 1;
+      }
+    }
+    return removed;
+  }
+
+  #path(key: string): string {
+    return key === '' ? this.#root : join(this.#root, key);
+  }
+
+  #begin(key: string, options: PutOptions): LocalWriter {
+    checkKey(key);
+    const path = this.#path(key);
+    const directory = dirname(path);
+    const temporary = join(directory, temporaryName(hostname(), process.pid, randomBytes(8).toString('hex')));
+    // Readable as well, for `readBack`.
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          this.#ensureDirectory(directory);
+          const descriptor = this.#fs.openSync(temporary, flags, 0o600);
+          return new LocalWriter(this.#fs, key, path, temporary, descriptor, options.replace === true);
+        } catch (error) {
+          // Someone deleted the last object of the directory, and the directory with it, just now.
+          if (!isErrno(error, 'ENOENT') || attempt === 5) throw error;
+          this.#durable.clear();
+        }
+      }
+    } catch (error) {
+      throw fromErrno(error, 'write', temporary);
+    }
+  }
+
+  /** Makes the directory and those above it, each durable in its parent before the next is made. */
+  #ensureDirectory(directory: string): void {
+    if (this.#durable.has(directory)) return;
+    if (directory === this.#root) {
+      const made = this.#fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
+      // `made` is the topmost directory that was missing: it and all below it are new names.
+      for (let path = directory; made !== undefined; path = dirname(path)) {
+        this.#syncDirectory(dirname(path));
+        if (path === made || path === dirname(path)) break;
+      }
+    } else {
+      const parent = dirname(directory);
+      this.#ensureDirectory(parent);
+      try {
+        this.#fs.mkdirSync(directory, { mode: 0o700 });
+      } catch (error) {
+        if (!isErrno(error, 'EEXIST')) throw error;
+      }
+      // Even when another process made it: that one may not have come as far as this call.
+      this.#syncDirectory(parent);
+    }
+    this.#durable.add(directory);
+  }
+
+  #syncDirectory(directory: string): void {
+    syncDirectory(this.#fs, directory);
+  }
+
+  #removeEmptyDirectories(from: string): void {
+    let directory = from;
+    try {
+      while (directory !== this.#root) {
+        this.#fs.rmdirSync(directory);
+        this.#durable.delete(directory);
+        directory = dirname(directory);
+      }
+    } catch (error) {
+      if (!isErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR', 'EBUSY', 'EACCES', 'EPERM')) {
+        throw fromErrno(error, 'delete', directory);
+      }
+    }
+    try {
+      this.#syncDirectory(directory);
+    } catch (error) {
+      // Gone already: whoever removed it takes the durability of that upon himself.
+      if (!isErrno(error, 'ENOENT')) throw fromErrno(error, 'make durable', directory);
+    }
+  }
+
+  #openReader(key: string): LocalReader {
+    checkKey(key);
+    const path = this.#path(key);
+    let descriptor: number | undefined;
+    try {
+      descriptor = this.#fs.openSync(path, constants.O_RDONLY);
+      const stat = this.#fs.fstatSync(descriptor);
+      if (stat.isFile()) return new LocalReader(this.#fs, key, path, descriptor, stat.size);
+    } catch (error) {
+      if (descriptor !== undefined) this.#fs.closeSync(descriptor);
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) throw objectMissing(key, error);
+      throw fromErrno(error, 'open', path);
+    }
+    this.#fs.closeSync(descriptor);
+    throw objectMissing(key);
+  }
+
+  #entries(directory: string): StorageEntry[] {
+    const entries: StorageEntry[] = [];
+    for (const dirent of this.#readDirectory(directory)) {
+      const { name } = dirent;
+      if (!isKeySegment(name)) continue;
+      let isDirectory = dirent.isDirectory();
+      if (dirent.isSymbolicLink()) {
+        // An administrator may have moved a folder to another disk.
+        const stat = this.#fs.statSync(join(directory, name), { throwIfNoEntry: false });
+        if (!stat) continue;
+        isDirectory = stat.isDirectory();
+      }
+      entries.push({ name, kind: isDirectory ? 'folder' : 'object' });
+    }
+    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #readDirectory(directory: string): ReturnType<typeof readEntries> {
+    try {
+      return readEntries(this.#fs, directory);
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return [];
+      throw fromErrno(error, 'list', directory);
+    }
+  }
+}
+
+function readEntries(fs: LocalFileSystem, directory: string) {
+  return fs.readdirSync(directory, { withFileTypes: true });
+}
+
+function syncDirectory(fs: LocalFileSystem, directory: string): void {
+  const descriptor = fs.openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+class LocalWriter implements ObjectWriter {
+  readonly #fs: LocalFileSystem;
+  readonly #key: string;
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #replace: boolean;
+  #descriptor: number | undefined;
+  #done = false;
+
+  constructor(
+    fs: LocalFileSystem,
+    key: string,
+    path: string,
+    temporary: string,
+    descriptor: number,
+    replace: boolean,
+  ) {
+    this.#fs = fs;
+    this.#key = key;
+    this.#path = path;
+    this.#temporary = temporary;
+    this.#descriptor = descriptor;
+    this.#replace = replace;
+  }
+
+  write(bytes: Uint8Array): void {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was written to after its end`);
+    try {
+      for (let done = 0; done < bytes.length; ) done += this.#fs.writeSync(descriptor, bytes, done, bytes.length - done);
+    } catch (error) {
+      throw fromErrno(error, 'write', this.#path);
+    }
+  }
+
+  async readBack(): Promise<ObjectReader> {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was read back after its end`);
+    const { size } = this.#fs.fstatSync(descriptor);
+    return new LocalReader(this.#fs, this.#key, this.#path, descriptor, size, false);
+  }
+
+  async commit(): Promise<void> {
+    this.commitNow();
+  }
+
+  commitNow(): void {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was committed twice`);
+    try {
+      this.#fs.fdatasyncSync(descriptor);
+      this.#descriptor = undefined;
+      this.#fs.closeSync(descriptor);
+      if (this.#replace) this.#fs.renameSync(this.#temporary, this.#path);
+      else this.#link();
+      this.#done = true;
+      syncDirectory(this.#fs, dirname(this.#path));
+    } catch (error) {
+      throw fromErrno(error, 'write', this.#path);
+    } finally {
+      this.abandon();
+    }
+  }
+
+  #link(): void {
+    try {
+      this.#fs.linkSync(this.#temporary, this.#path);
+    } catch (error) {
+      if (isErrno(error, 'EEXIST')) throw objectExists(this.#key);
+      if (!isErrno(error, 'EPERM', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP', 'EMLINK')) throw error;
+      // A file system without hard links (SMB, FAT): look, then rename. Two writers of one key within
+      // the same millisecond could both succeed there; keys of packs and WAL are unique by themselves.
+      if (this.#fs.statSync(this.#path, { throwIfNoEntry: false })) throw objectExists(this.#key);
+      this.#fs.renameSync(this.#temporary, this.#path);
+      return;
+    }
+    this.#fs.unlinkSync(this.#temporary);
+  }
+
+  async abort(): Promise<void> {
+    this.abandon();
+  }
+
+  /** Never throws: what it cannot remove is invisible, and `sweepTemporaries` comes for it. */
+  abandon(): void {
+    try {
+      if (this.#descriptor !== undefined) this.#fs.closeSync(this.#descriptor);
+    } catch {
+      // Closing reports write errors that no longer matter.
+    }
+    this.#descriptor = undefined;
+    if (this.#done) return;
+    this.#done = true;
+    try {
+      this.#fs.unlinkSync(this.#temporary);
+    } catch {
+      // Invisible all the same.
+    }
+  }
+}
+
+class LocalReader implements ObjectReader {
+  readonly sizeBytes: number;
+  readonly #fs: LocalFileSystem;
+  readonly #key: string;
+  readonly #path: string;
+  readonly #owned: boolean;
+  #descriptor: number | undefined;
+
+  /** `owned`: whether to close the descriptor in the end. */
+  constructor(
+    fs: LocalFileSystem,
+    key: string,
+    path: string,
+    descriptor: number,
+    sizeBytes: number,
+    owned = true,
+  ) {
+    this.#owned = owned;
+    this.#fs = fs;
+    this.#key = key;
+    this.#path = path;
+    this.#descriptor = descriptor;
+    this.sizeBytes = sizeBytes;
+  }
+
+  read(offset: number, lengthBytes: number): Uint8Array {
+    const descriptor = this.#descriptor;
+    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was read after it was closed`);
+    if (offset + lengthBytes > this.sizeBytes) throw objectTooShort(this.#key, this.sizeBytes, offset + lengthBytes);
+    const bytes = Buffer.allocUnsafe(lengthBytes);
+    try {
+      for (let done = 0; done < lengthBytes; ) {
+        const length = this.#fs.readSync(descriptor, bytes, done, lengthBytes - done, offset + done);
+        if (length === 0) throw objectTooShort(this.#key, offset + done, offset + lengthBytes);
+        done += length;
+      }
+    } catch (error) {
+      throw fromErrno(error, 'read', this.#path);
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    this.closeNow();
+  }
+
+  closeNow(): void {
+    const descriptor = this.#descriptor;
+    this.#descriptor = undefined;
+    if (descriptor !== undefined && this.#owned) this.#fs.closeSync(descriptor);
+  }
+}

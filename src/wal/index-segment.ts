@@ -1,0 +1,98 @@
+import { hasCode } from '../errors/pgrecall-error.ts';
+import { lsn } from '../postgres/lsn.ts';
+import { timeline } from '../postgres/timeline.ts';
+import { columnsOf, commitsOf } from './commit-columns.ts';
+import { IndexBuilder } from './index-builder.ts';
+import { readSegmentHeader, type SegmentHeader } from './page-header.ts';
+import { RecordWalker } from './record-walker.ts';
+import { RecordParts } from './record.ts';
+import type { Commit, IndexOptions, SegmentIndex } from './segment-index-types.ts';
+
+/**
+ * Reads one segment's records and keeps what a restore and an increment will ask for.
+ *
+ * `bytes`: the whole segment; nothing of it is referred to afterwards. Throws `wal-damaged` where it does not begin
+ * with a segment's header; everything else that cannot be read ends the index early and is told in `problem`.
+ * WAL that simply ends (zeros, or what a recycled file held before) is no problem: see `ending`.
+ */
+export function indexSegment(bytes: Uint8Array, options: IndexOptions = {}): SegmentIndex {
+  const header = readSegmentHeader(bytes);
+  const { postgresMajor } = header;
+  if (postgresMajor === undefined) return unknownVersion(header);
+
+  const walker = new RecordWalker(bytes, header, postgresMajor, options);
+  const parts = new RecordParts(postgresMajor);
+  // a guess that seldom has to grow: a block in every kilobyte
+  const builder = new IndexBuilder(header.startLsn, postgresMajor, Math.min(bytes.length / 1024, 65_536));
+  const problem = noteAll(walker, parts, builder);
+
+  const at = (offset: number) => lsn(header.startLsn + BigInt(offset));
+  const { firstOffset } = walker;
+  const commitColumns = builder.finishCommits();
+  let commits: Commit[] | undefined;
+  return {
+    walMagic: header.walMagic,
+    postgresMajor,
+    systemIdentifier: header.systemIdentifier,
+    timeline: timeline(walker.timeline),
+    startLsn: header.startLsn,
+    endLsn: at(header.segmentBytes),
+    walBlockBytes: header.walBlockBytes,
+    firstRecordLsn: firstOffset === undefined ? undefined : at(firstOffset),
+    usedEndLsn: at(walker.usedEndOffset),
+    ending: problem === undefined ? walker.ending : 'end-of-wal',
+    get commits(): readonly Commit[] {
+      commits ??= commitsOf(commitColumns);
+      return commits;
+    },
+    commitColumns,
+    restorePoints: builder.restorePoints,
+    changes: builder.finishChanges(),
+    events: builder.events,
+    continuationBytes: walker.continuationBytes,
+    head: walker.head,
+    tail: walker.tailOffset < 0 ? undefined : { lsn: at(walker.tailOffset), bytes: walker.tail },
+    ...(problem !== undefined && { problem }),
+  };
+}
+
+/** Why it stopped before the end, if it did. */
+function noteAll(walker: RecordWalker, parts: RecordParts, builder: IndexBuilder): string | undefined {
+  while (walker.next()) {
+    if (!parts.parse(walker.view, walker.at, walker.haveBytes, walker.lengthBytes)) {
+      return `a record whose parts do not add up at byte ${walker.startOffset} of the segment`;
+    }
+    try {
+      builder.note(walker, parts);
+    } catch (error) {
+      if (!hasCode(error, 'decode')) throw error;
+      return `${error.message} of the record at byte ${walker.startOffset} of the segment`;
+    }
+  }
+  return walker.problem;
+}
+
+function unknownVersion(header: SegmentHeader): SegmentIndex {
+  const magic = `0x${header.walMagic.toString(16).toUpperCase()}`;
+  return {
+    walMagic: header.walMagic,
+    postgresMajor: undefined,
+    systemIdentifier: header.systemIdentifier,
+    timeline: header.timeline,
+    startLsn: header.startLsn,
+    endLsn: lsn(header.startLsn + BigInt(header.segmentBytes)),
+    walBlockBytes: header.walBlockBytes,
+    firstRecordLsn: undefined,
+    usedEndLsn: header.startLsn,
+    ending: 'end-of-wal',
+    commits: [],
+    commitColumns: columnsOf([], header.startLsn),
+    restorePoints: [],
+    changes: [],
+    events: [],
+    continuationBytes: 0,
+    head: new Uint8Array(0),
+    tail: undefined,
+    problem: `WAL of a version that pgrecall does not know (magic ${magic})`,
+  };
+}
