@@ -8,7 +8,8 @@ import { explainRefusal, isPassing } from './receive-server.ts';
 const refused = (sqlState: string, message: string): PgrecallError =>
   serverRefusal({ severity: 'ERROR', sqlState, message, detail: undefined, hint: undefined }, 'START_REPLICATION');
 
-const explain = (sqlState: string, message = 'no'): unknown => explainRefusal(refused(sqlState, message), 'a_slot', lsn(0x300n));
+const explain = (sqlState: string, message = 'no'): unknown =>
+  explainRefusal(refused(sqlState, message), 'a_slot', lsn(0x300n));
 
 describe('when the server will not stream', () => {
   it('calls WAL that it no longer has a gap, says where it begins, and does not try again', () => {
@@ -30,7 +31,10 @@ describe('when the server will not stream', () => {
   });
 
   it('waits for a standby that is behind us', () => {
-    assert.equal(isPassing(explain('XX000', 'requested starting point 0/9 is ahead of the WAL flush position of this server 0/8')), true);
+    assert.equal(
+      isPassing(explain('XX000', 'requested starting point 0/9 is ahead of the WAL flush position of this server 0/8')),
+      true,
+    );
   });
 
   it('tries again after what passes, and not after what does not', () => {

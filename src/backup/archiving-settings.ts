@@ -27,7 +27,12 @@ export async function adviseSettings(session: SqlSession, archiveCommand: string
   const configured = await configuredValues(session);
   const advise = (
     name: string,
-    rule: { readonly wanted: string; readonly right: (value: string) => boolean; readonly restart: boolean; readonly why: string },
+    rule: {
+      readonly wanted: string;
+      readonly right: (value: string) => boolean;
+      readonly restart: boolean;
+      readonly why: string;
+    },
   ): SettingAdvice => {
     const current = row.get(name)?.setting ?? '';
     const inFile = configured.get(name);

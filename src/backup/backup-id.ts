@@ -2,7 +2,10 @@ import type { BackupRecord } from '../repository/backup-record.ts';
 
 /** `20261123T083834Z-full`: sorts by time, says what it is. */
 export function formatBackupId(at: Date, type: BackupRecord['type']): string {
-  return `${at.toISOString().replace(/\.\d+Z$/, 'Z').replaceAll(/[-:]/g, '')}-${type}`;
+  return `${at
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replaceAll(/[-:]/g, '')}-${type}`;
 }
 
 /**

@@ -45,7 +45,12 @@ export function* walkDataDirectory(options: WalkOptions): Generator<WalkedEntry>
   yield* walkDirectory(options, '', options.directory, 0);
 }
 
-function* walkDirectory(options: WalkOptions, path: string, absolutePath: string, depth: number): Generator<WalkedEntry> {
+function* walkDirectory(
+  options: WalkOptions,
+  path: string,
+  absolutePath: string,
+  depth: number,
+): Generator<WalkedEntry> {
   if (depth > maxDepth) {
     throw new PgrecallError('data-directory', `"${absolutePath}" is more than ${maxDepth} directories deep`, {
       hint: 'look for a symbolic link that leads back into the data directory',
@@ -128,7 +133,12 @@ function* walkLink(
   }
 }
 
-function* walkTablespace(options: WalkOptions, path: string, absolutePath: string, depth: number): Generator<WalkedEntry> {
+function* walkTablespace(
+  options: WalkOptions,
+  path: string,
+  absolutePath: string,
+  depth: number,
+): Generator<WalkedEntry> {
   const name = options.tablespaceVersionDirectory;
   const inside = join(absolutePath, name);
   const stat = vanishing(() => statSync(inside));

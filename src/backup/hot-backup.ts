@@ -12,7 +12,14 @@ import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { ManifestWriter } from '../repository/manifest.ts';
 import { newBackupId } from './backup-id.ts';
-import { readServerFacts, startBackup, stopBackup, writtenLsn, type ServerFacts, type StoppedBackup } from './backup-server.ts';
+import {
+  readServerFacts,
+  startBackup,
+  stopBackup,
+  writtenLsn,
+  type ServerFacts,
+  type StoppedBackup,
+} from './backup-server.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
 import type { Copying } from './copy-items.ts';
 import { walkDataDirectory } from './data-directory-walk.ts';
@@ -53,7 +60,10 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   refuseUnfit(facts);
   const control = readControlFile(options.dataDirectory);
   checkIncarnation(options, control, facts);
-  const taken = new Set([...(await cluster.listBackups()).map((record) => record.id), ...(await cluster.listUnfinished())]);
+  const taken = new Set([
+    ...(await cluster.listBackups()).map((record) => record.id),
+    ...(await cluster.listUnfinished()),
+  ]);
   const id = newBackupId(startedAt, 'full', taken);
   const warnings: string[] = [];
   const lost = watchSession(session, options.signal);
@@ -97,10 +107,14 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
       say: options.say,
     });
     const written = await manifest.finish();
-    const record = makeRecord(options, { id, startedAt, facts, control, stopped, copied, warnings }, {
-      packs: finished.map((pack) => pack.id),
-      storedBytes: finished.reduce((sum, pack) => sum + pack.sizeBytes, written.sizeBytes),
-    });
+    const record = makeRecord(
+      options,
+      { id, startedAt, facts, control, stopped, copied, warnings },
+      {
+        packs: finished.map((pack) => pack.id),
+        storedBytes: finished.reduce((sum, pack) => sum + pack.sizeBytes, written.sizeBytes),
+      },
+    );
     await cluster.writeRecord(id, record);
     complete = true;
     return record;

@@ -35,7 +35,11 @@ export function neededSegments(needed: {
 }): string[] {
   const names: string[] = [];
   const last = segmentBefore(needed.stopLsn, needed.segmentBytes);
-  for (let number = segmentOf(needed.startLsn, needed.segmentBytes); number <= last; number = segmentNumber(number + 1n)) {
+  for (
+    let number = segmentOf(needed.startLsn, needed.segmentBytes);
+    number <= last;
+    number = segmentNumber(number + 1n)
+  ) {
     names.push(formatSegmentName({ timeline: needed.timeline, number }, needed.segmentBytes));
   }
   return names;

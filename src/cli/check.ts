@@ -27,7 +27,11 @@ export const runCheck: RunCommand = async (arguments_, context) => {
   await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall check' });
   const findings: Finding[] = [
     { name: 'connection', status: 'good', message: `PostgreSQL ${session.major} answers` },
-    { name: 'repository', status: 'good', message: `opens, ${access.repository.encrypted ? 'encrypted' : 'not encrypted'}` },
+    {
+      name: 'repository',
+      status: 'good',
+      message: `opens, ${access.repository.encrypted ? 'encrypted' : 'not encrypted'}`,
+    },
   ];
   const facts = await readServerFacts(session);
   findings.push(dataDirectoryFinding(access, facts.dataDirectory));
@@ -45,11 +49,20 @@ export const runCheck: RunCommand = async (arguments_, context) => {
   }
   const archiving = advice.every((setting) => setting.right || setting.name === 'archive_timeout');
   if (facts.inRecovery) {
-    findings.push({ name: 'archiving', status: 'warning', message: 'this is a standby, which cannot switch segments', remedy: 'run check against the primary' });
+    findings.push({
+      name: 'archiving',
+      status: 'warning',
+      message: 'this is a standby, which cannot switch segments',
+      remedy: 'run check against the primary',
+    });
   } else if (archiving) {
     findings.push(await switchAndWait(session, access, context, timeoutMs));
   } else {
-    findings.push({ name: 'archiving', status: 'problem', message: 'not tried, since the settings above are not right' });
+    findings.push({
+      name: 'archiving',
+      status: 'problem',
+      message: 'not tried, since the settings above are not right',
+    });
   }
   const gap = await gapFinding(access);
   findings.push(gap);
@@ -75,7 +88,12 @@ function dataDirectoryFinding(access: ClusterAccess, ofServer: string | undefine
     return { name, status: 'good', message: `${path}, page checksums ${control.dataChecksums ? 'on' : 'off'}` };
   } catch (error) {
     if (!(error instanceof PgrecallError)) throw error;
-    return { name, status: 'problem', message: error.message, ...(error.hint === undefined ? {} : { remedy: error.hint }) };
+    return {
+      name,
+      status: 'problem',
+      message: error.message,
+      ...(error.hint === undefined ? {} : { remedy: error.hint }),
+    };
   }
 }
 
@@ -97,7 +115,10 @@ async function rightsFinding(session: SqlSession): Promise<Finding> {
   };
 }
 
-function remedyFor(setting: { name: string; wanted: string; needsRestart: boolean; pendingRestart: boolean }, cluster: string): string {
+function remedyFor(
+  setting: { name: string; wanted: string; needsRestart: boolean; pendingRestart: boolean },
+  cluster: string,
+): string {
   if (setting.pendingRestart) return 'restart the server';
   const restart = setting.needsRestart ? ', then restart the server' : '';
   return `pgrecall init ${cluster} --apply, or set ${setting.name} = '${setting.wanted}'${restart}`;

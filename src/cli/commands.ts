@@ -80,7 +80,11 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--to <dir>', help: 'the directory: empty, or not there yet' },
       { flags: '--backup <id>', help: 'the backup to start from; the best for the target unless named' },
       ...targets,
-      { flags: '--tablespace <old=new>', help: 'put a tablespace elsewhere (its path or oid = the new path)', repeatable: true },
+      {
+        flags: '--tablespace <old=new>',
+        help: 'put a tablespace elsewhere (its path or oid = the new path)',
+        repeatable: true,
+      },
       { flags: '--plan', help: 'say what would be done, touch nothing' },
       { flags: '--start', help: 'start the server, wait for the target, report where recovery stopped' },
       { flags: '--port <port>', help: 'the port for --start' },

@@ -61,7 +61,8 @@ function toDocument(name: string, backups: readonly BackupRecord[], catalogue: W
     recoverable: spans(backups, catalogue),
     gaps: gaps(catalogue),
     lastCommitAt: last === undefined ? null : formatIso(last),
-    lastCommitAgeSeconds: last === undefined ? null : Math.max(0, (context.now().getTime() - toUnixMillis(last)) / 1000),
+    lastCommitAgeSeconds:
+      last === undefined ? null : Math.max(0, (context.now().getTime() - toUnixMillis(last)) / 1000),
   };
 }
 
@@ -105,8 +106,8 @@ function parentSpan(range: Range, catalogue: WalCatalogue, backups: readonly Bac
   const history = catalogue.histories.get(range.timeline);
   const parent = history?.parents.at(-1);
   if (!parent || range.startLsn > parent.switchLsn) return undefined;
-  const recoverable = catalogue.ranges.some(
-    (other) => backups.some((backup) => isInside(backup, other) && parseLsn(backup.endLsn) <= parent.switchLsn),
+  const recoverable = catalogue.ranges.some((other) =>
+    backups.some((backup) => isInside(backup, other) && parseLsn(backup.endLsn) <= parent.switchLsn),
   );
   return recoverable ? parent.switchLsn : undefined;
 }
@@ -142,7 +143,11 @@ function toText(document: ReturnType<typeof toDocument>): string {
           backup.stoppedAt,
           formatBytes(backup.sizeBytes),
           formatBytes(backup.storedBytes),
-          [backup.keep ? '[kept]' : '', backup.badPages > 0 ? `[${backup.badPages} file(s) with bad pages]` : '', backup.note]
+          [
+            backup.keep ? '[kept]' : '',
+            backup.badPages > 0 ? `[${backup.badPages} file(s) with bad pages]` : '',
+            backup.note,
+          ]
             .filter((text) => text !== '')
             .join(' '),
         ]),
@@ -150,9 +155,12 @@ function toText(document: ReturnType<typeof toDocument>): string {
     );
   }
   for (const span of document.recoverable) {
-    lines.push(`recoverable: timeline ${span.timeline}, from ${span.from ?? '?'} (${span.fromLsn}) to ${span.to ?? '?'} (${span.toLsn})`);
+    lines.push(
+      `recoverable: timeline ${span.timeline}, from ${span.from ?? '?'} (${span.fromLsn}) to ${span.to ?? '?'} (${span.toLsn})`,
+    );
   }
-  for (const gap of document.gaps) lines.push(`GAP: timeline ${gap.timeline}, ${gap.from} to ${gap.to} is not archived`);
+  for (const gap of document.gaps)
+    lines.push(`GAP: timeline ${gap.timeline}, ${gap.from} to ${gap.to} is not archived`);
   if (document.lastCommitAgeSeconds !== null) {
     lines.push(`last commit archived: ${document.lastCommitAt}, ${formatDuration(document.lastCommitAgeSeconds)} ago`);
   }

@@ -42,7 +42,10 @@ export function becomeOwnerOf(path: string): void {
 
 function userName(uid: number): string | number {
   try {
-    const line = execFileSync('getent', ['passwd', String(uid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const line = execFileSync('getent', ['passwd', String(uid)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     return line.split(':')[0] ?? uid;
   } catch {
     return uid;

@@ -147,7 +147,10 @@ function describe(plan: RestorePlan, directory: string, tablespaces: ReadonlyMap
     steps.push(`recovery stops at ${stop.lsn.toString(16).toUpperCase()} (timeline ${stop.timeline}${time})`);
   }
   if (plan.request.target.kind === 'latest') steps.push('then the server opens for work on a new timeline');
-  else steps.push(`then ${{ pause: 'it pauses, for you to look and pgrecall resume', promote: 'the server opens for work on a new timeline', shutdown: 'the server shuts down' }[plan.request.action]}`);
+  else
+    steps.push(
+      `then ${{ pause: 'it pauses, for you to look and pgrecall resume', promote: 'the server opens for work on a new timeline', shutdown: 'the server shuts down' }[plan.request.action]}`,
+    );
   return steps.map((step, i) => `${i + 1}. ${step}`);
 }
 

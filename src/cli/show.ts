@@ -37,7 +37,10 @@ function describe(record: BackupRecord): [string, string][] {
     ['backup', record.id],
     ['what', `${record.temperature}, ${record.kind}, ${record.type}${record.fromStandby ? ', from a standby' : ''}`],
     ['taken', `${record.startedAt} to ${record.stoppedAt} (${formatDuration(seconds)})`],
-    ['server', `PostgreSQL ${record.postgresMajor}, system identifier ${record.systemIdentifier}, incarnation ${record.incarnation}`],
+    [
+      'server',
+      `PostgreSQL ${record.postgresMajor}, system identifier ${record.systemIdentifier}, incarnation ${record.incarnation}`,
+    ],
     ['WAL', `timeline ${record.timeline}, ${record.startLsn} to ${record.endLsn}`],
     ['segments', `${record.startSegment} to ${record.stopSegment}`],
     ['content', `${record.files} files, ${formatBytes(record.sizeBytes)}`],
@@ -45,7 +48,10 @@ function describe(record: BackupRecord): [string, string][] {
     ['page checksums', record.dataChecksums ? `on, ${badPages(record)}` : 'off in this cluster'],
     ['keep', record.keep ? 'yes' : 'no'],
     ['note', record.note === '' ? '-' : record.note],
-    ...record.tablespaces.map(({ oid, name, path }): [string, string] => ['tablespace', `${name ?? oid} (${oid}) at ${path}`]),
+    ...record.tablespaces.map(({ oid, name, path }): [string, string] => [
+      'tablespace',
+      `${name ?? oid} (${oid}) at ${path}`,
+    ]),
     ...record.outsideFiles.map((path): [string, string] => ['outside', path]),
     ...record.warnings.map((warning): [string, string] => ['warning', warning]),
     ['taken with', `pgrecall ${record.pgrecallVersion}`],

@@ -52,7 +52,8 @@ export async function startAndWait(
       now: context.now,
       signal: context.signal,
       onState: (at) => {
-        if (context.terminal) progress.say(`replayed to ${at.replayedLsn ?? '?'}, ${at.lastTransactionAt ?? 'no transaction yet'}`);
+        if (context.terminal)
+          progress.say(`replayed to ${at.replayedLsn ?? '?'}, ${at.lastTransactionAt ?? 'no transaction yet'}`);
       },
     });
     const where = state.replayedLsn === undefined ? '' : ` at ${state.replayedLsn}`;

@@ -107,7 +107,10 @@ function makeConfig(file: string, document: Table, options: LoadConfigOptions): 
   const clusters = new Map<string, ClusterConfig>();
   for (const [name, table] of Object.entries(asTable(file, 'clusters', tables ?? {}))) {
     if (!clusterNamePattern.test(name)) {
-      throw new PgrecallError('config-invalid', `"${file}": "${name}" cannot name a cluster; letters, digits, - and _, at most 63`);
+      throw new PgrecallError(
+        'config-invalid',
+        `"${file}": "${name}" cannot name a cluster; letters, digits, - and _, at most 63`,
+      );
     }
     const own = asTable(file, `clusters.${name}`, table);
     checkKeys(file, own, 'cluster', []);
@@ -121,7 +124,9 @@ function pick(file: string, clusters: ReadonlyMap<string, ClusterConfig>, name: 
   if (name === undefined) {
     const [only, second] = clusters.values();
     if (only && !second) return only;
-    throw new PgrecallError('cluster-unknown', 'say which cluster', { hint: `"${file}" has: ${names.join(', ') || 'none'}` });
+    throw new PgrecallError('cluster-unknown', 'say which cluster', {
+      hint: `"${file}" has: ${names.join(', ') || 'none'}`,
+    });
   }
   const found = clusters.get(name);
   if (found) return found;
@@ -218,7 +223,8 @@ async function readPassphrase(from: {
       return firstLine(stdout);
     }
   } catch (error) {
-    const source = from.file === undefined ? 'passphrase_command failed' : `cannot read the passphrase file "${from.file}"`;
+    const source =
+      from.file === undefined ? 'passphrase_command failed' : `cannot read the passphrase file "${from.file}"`;
     throw new PgrecallError('config-invalid', source, { cause: error });
   }
   return undefined;

@@ -15,7 +15,12 @@ export const optionDefinitions: readonly OptionDefinition[] = [
   { name: 'repository', scope: 'both', type: 'text', help: 'directory of the repository' },
   { name: 'passphrase_file', scope: 'both', type: 'text', help: 'file with the passphrase of an encrypted repository' },
   { name: 'passphrase_command', scope: 'both', type: 'text', help: 'command that prints the passphrase' },
-  { name: 'state_directory', scope: 'both', type: 'text', help: 'where acknowledgements and received WAL are kept on this machine' },
+  {
+    name: 'state_directory',
+    scope: 'both',
+    type: 'text',
+    help: 'where acknowledgements and received WAL are kept on this machine',
+  },
   { name: 'jobs', scope: 'both', type: 'number', help: 'worker threads; the number of cores unless set' },
   { name: 'connection', scope: 'cluster', type: 'text', help: 'how to reach the server: a URI, or key=value words' },
   { name: 'data_directory', scope: 'cluster', type: 'text', help: 'the cluster’s data directory on this machine' },

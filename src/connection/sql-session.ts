@@ -45,7 +45,9 @@ export class SqlSession {
     });
     try {
       await client.connect();
-      const { rows } = await client.query<{ version: string }>("SELECT current_setting('server_version_num') AS version");
+      const { rows } = await client.query<{ version: string }>(
+        "SELECT current_setting('server_version_num') AS version",
+      );
       // Times and numbers are read as text in one well-known form, whatever the role's settings are.
       await client.query("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'; SET lc_messages = 'C'").catch(() => undefined);
       return new SqlSession(client, Number(rows[0]?.version));
@@ -103,8 +105,18 @@ function connectionError(
   const code = 'code' in inner ? String(inner.code) : '';
   const timeout = /timeout expired/.test(inner.message);
   return new PgrecallError('connection', `cannot connect to ${where}: ${inner.message}`, {
-    ...(timeout ? { hint: 'the server did not answer in time' } : hints[code] === undefined ? {} : { hint: hints[code] }),
-    details: { host: resolved.host, port: resolved.port, user: resolved.user, database: resolved.database, reason: code },
+    ...(timeout
+      ? { hint: 'the server did not answer in time' }
+      : hints[code] === undefined
+        ? {}
+        : { hint: hints[code] }),
+    details: {
+      host: resolved.host,
+      port: resolved.port,
+      user: resolved.user,
+      database: resolved.database,
+      reason: code,
+    },
     cause: inner,
   });
 }

@@ -44,7 +44,10 @@ function take(text: string, name: string, pattern: RegExp): RegExpExecArray {
   const line = text.split('\n').find((candidate) => candidate.startsWith(`${name}: `));
   const match = line === undefined ? null : pattern.exec(line.slice(name.length + 2));
   if (!match) {
-    throw new PgrecallError('decode', `backup_label: ${line === undefined ? `no line "${name}"` : `cannot read "${line}"`}`);
+    throw new PgrecallError(
+      'decode',
+      `backup_label: ${line === undefined ? `no line "${name}"` : `cannot read "${line}"`}`,
+    );
   }
   return match;
 }

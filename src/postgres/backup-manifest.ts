@@ -40,9 +40,7 @@ export class BackupManifestWriter {
   /** The text to append for one file. */
   addFile(file: ManifestFile): string {
     const checksum =
-      file.crc32c === undefined
-        ? ''
-        : `, "Checksum-Algorithm": "CRC32C", "Checksum": "${formatCrc(file.crc32c)}"`;
+      file.crc32c === undefined ? '' : `, "Checksum-Algorithm": "CRC32C", "Checksum": "${formatCrc(file.crc32c)}"`;
     const text = `${this.#begin()}\n{ "Path": ${JSON.stringify(file.path)}, "Size": ${file.sizeBytes}, "Last-Modified": "${file.lastModified}"${checksum} }`;
     return this.#hashed(text);
   }
@@ -81,7 +79,11 @@ function formatCrc(crc: number): string {
 export interface ParsedManifest {
   readonly version: number;
   readonly systemIdentifier: string | undefined;
-  readonly files: readonly { readonly path: string; readonly sizeBytes: number; readonly checksum: string | undefined }[];
+  readonly files: readonly {
+    readonly path: string;
+    readonly sizeBytes: number;
+    readonly checksum: string | undefined;
+  }[];
   readonly walRanges: readonly WalRange[];
 }
 

@@ -90,7 +90,10 @@ export function decodeControlFile(bytes: Uint8Array): ControlFile {
   checkCrc(bytes, controlVersion);
   const postgresMajor = majorOfCatalog(catalogVersion);
   if (postgresMajor === undefined) {
-    throw new PgrecallError('postgres-version', `pg_control is of catalog version ${catalogVersion}, which is no release that pgrecall knows`);
+    throw new PgrecallError(
+      'postgres-version',
+      `pg_control is of catalog version ${catalogVersion}, which is no release that pgrecall knows`,
+    );
   }
   const at = (offset: number): BoundedReader => new BoundedReader(bytes, 'pg_control', offset);
   const state = at(16).u32();
@@ -127,13 +130,20 @@ function checkCrc(bytes: Uint8Array, controlVersion: number): void {
   const crcOffset = crcOffsets.get(controlVersion);
   if (crcOffset === undefined) {
     const swapped = (controlVersion & 0xffff) === 0 ? ', perhaps of a machine with another byte order' : '';
-    throw new PgrecallError('postgres-version', `pg_control has version ${controlVersion}${swapped}; pgrecall reads 1300 (14 to 17) and 1800 (18)`);
+    throw new PgrecallError(
+      'postgres-version',
+      `pg_control has version ${controlVersion}${swapped}; pgrecall reads 1300 (14 to 17) and 1800 (18)`,
+    );
   }
   const stored = new BoundedReader(bytes, 'pg_control', crcOffset).u32();
   const computed = crc32c(bytes.subarray(0, crcOffset));
   if (stored !== computed) {
-    throw new PgrecallError('decode', `pg_control: its CRC is ${stored.toString(16)}, computed ${computed.toString(16)}; the file is damaged or half written`, {
-      details: { stored, computed },
-    });
+    throw new PgrecallError(
+      'decode',
+      `pg_control: its CRC is ${stored.toString(16)}, computed ${computed.toString(16)}; the file is damaged or half written`,
+      {
+        details: { stored, computed },
+      },
+    );
   }
 }

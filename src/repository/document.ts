@@ -55,7 +55,12 @@ function envelopeOfSealed(key: string, sealed: Uint8Array): Buffer {
 }
 
 /** Throws `object-damaged`, `object-swapped`, `blob-damaged`. */
-export async function decodeDocument(bytes: Uint8Array, key: string, context: SealContext, check: Check): Promise<unknown> {
+export async function decodeDocument(
+  bytes: Uint8Array,
+  key: string,
+  context: SealContext,
+  check: Check,
+): Promise<unknown> {
   if (!context.repositoryKey) return decodePlainDocument(bytes, key, check);
   const envelope = parseEnvelope(bytes, key);
   const sealed = Buffer.from(String(envelope['sealed']), 'base64');

@@ -27,7 +27,8 @@ export function integer(minimum = 0, maximum: number = Number.MAX_SAFE_INTEGER):
       : `${place}: expected an integer from ${minimum} to ${maximum}`;
 }
 
-export const flag: Check = (value, place) => (typeof value === 'boolean' ? undefined : `${place}: expected true or false`);
+export const flag: Check = (value, place) =>
+  typeof value === 'boolean' ? undefined : `${place}: expected true or false`;
 
 export function optional(check: Check): Check {
   return (value, place) => (value === undefined ? undefined : check(value, place));
@@ -53,7 +54,10 @@ export function fields(checks: Readonly<Record<string, Check>>): Check {
   return (value, place) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${place}: expected an object`;
     for (const [name, check] of Object.entries(checks)) {
-      const problem = check(Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined, `${place}.${name}`);
+      const problem = check(
+        Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined,
+        `${place}.${name}`,
+      );
       if (problem !== undefined) return problem;
     }
     return undefined;

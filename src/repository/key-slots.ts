@@ -15,7 +15,13 @@ export interface KeySlot {
   readonly label: string;
   /** ISO 8601, UTC. */
   readonly created: string;
-  readonly kdf: { readonly name: 'scrypt'; readonly N: number; readonly r: number; readonly p: number; readonly salt: string };
+  readonly kdf: {
+    readonly name: 'scrypt';
+    readonly N: number;
+    readonly r: number;
+    readonly p: number;
+    readonly salt: string;
+  };
   /** 12 bytes, hexadecimal. */
   readonly nonce: string;
   /** The wrapped key (32 bytes) and the tag (16), hexadecimal. */

@@ -87,11 +87,12 @@ export class EntryEncoder {
     const same = entry.owner === this.#owner && entry.group === this.#group;
     const isLarge = 'blob' in map;
     const isEarlier = modifiedMs < this.#modifiedMs;
-    into.u8(
-      kinds.indexOf(entry.kind) | (isLarge ? largeMap : 0) | (same ? sameOwner : 0) | (isEarlier ? earlier : 0),
-    );
+    into.u8(kinds.indexOf(entry.kind) | (isLarge ? largeMap : 0) | (same ? sameOwner : 0) | (isEarlier ? earlier : 0));
     const shared = sharedPrefix(this.#path, path);
-    into.varint(shared).varint(path.length - shared).bytes(path.subarray(shared));
+    into
+      .varint(shared)
+      .varint(path.length - shared)
+      .bytes(path.subarray(shared));
     into.varint(entry.mode).varint(entry.flags);
     if (!same) into.text(entry.owner).text(entry.group);
     into.varint(Math.abs(modifiedMs - this.#modifiedMs));

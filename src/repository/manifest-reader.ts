@@ -42,7 +42,10 @@ export class ManifestReader {
   static async open(reader: SealedReader): Promise<ManifestReader> {
     try {
       const body = await reader.body();
-      return new ManifestReader(reader, refusing(reader.key, () => decodeContents(new BoundedReader(body, 'footer'))));
+      return new ManifestReader(
+        reader,
+        refusing(reader.key, () => decodeContents(new BoundedReader(body, 'footer'))),
+      );
     } catch (error) {
       await reader.close();
       throw error;

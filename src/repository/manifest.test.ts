@@ -63,10 +63,16 @@ async function readBack(cluster: ClusterRepository, id = 'b1'): Promise<Manifest
 }
 
 const pathArbitrary = fc
-  .array(fc.oneof(fc.constantFrom('base', '1', 'a.b', 'a-b', 'a', '16384', '..x', '한글', 'é'), fc.string({ minLength: 1, maxLength: 8 })), {
-    minLength: 1,
-    maxLength: 4,
-  })
+  .array(
+    fc.oneof(
+      fc.constantFrom('base', '1', 'a.b', 'a-b', 'a', '16384', '..x', '한글', 'é'),
+      fc.string({ minLength: 1, maxLength: 8 }),
+    ),
+    {
+      minLength: 1,
+      maxLength: 4,
+    },
+  )
   .map((names) => names.map((name) => name.replaceAll(/[/\0]/g, '_').replace(/^\.{1,2}$/, 'dots')).join('/'))
   .filter((path) => path.isWellFormed());
 
@@ -132,7 +138,9 @@ for (const passphrase of [undefined, 'secret']) {
       fc.asyncProperty(fc.array(entryArbitrary, { maxLength: 30 }), fc.boolean(), async (some, asynchronous) => {
         const entries = asDirectory(some);
         const storage = new MemoryStorage({ asynchronous });
-        const cluster = (await testRepository({ storage, ...(passphrase === undefined ? {} : { passphrase }) })).cluster('main');
+        const cluster = (
+          await testRepository({ storage, ...(passphrase === undefined ? {} : { passphrase }) })
+        ).cluster('main');
         await written(cluster, entries);
         assert.deepEqual(await readBack(cluster), entries);
         await using reader = await cluster.openManifest('b1');
@@ -192,7 +200,13 @@ test('an extent takes at most eight bytes: appended chunks four, pages replaced 
       const stored = { offset: newOffset, storedBytes: 1500 + page, plainBytes: 8192 };
       newOffset += stored.storedBytes;
       mixed.push({ fileOffset: fileOffset + at, lengthBytes: 8192, pack: packTwo, blob: stored, blobOffset: 0 });
-      mixed.push({ fileOffset: fileOffset + at + 8192, lengthBytes: 24_576, pack: packOne, blob, blobOffset: at + 8192 });
+      mixed.push({
+        fileOffset: fileOffset + at + 8192,
+        lengthBytes: 24_576,
+        pack: packOne,
+        blob,
+        blobOffset: at + 8192,
+      });
     }
   }
   assert.ok(size(mixed) <= 8, `${size(mixed)} bytes`);
@@ -216,7 +230,10 @@ test('attachments come back whole, of any size', async () => {
 test('names that are not UTF-8 come back byte for byte', async () => {
   const cluster = (await testRepository()).cluster('main');
   const paths = ['a', 'b/\u{dcff}x', 'b/\u{dce9}t\u{dce9}', '한글'];
-  await written(cluster, paths.map((path) => entry(path)).sort((a, b) => comparePaths(encodePath(a.path), encodePath(b.path))));
+  await written(
+    cluster,
+    paths.map((path) => entry(path)).sort((a, b) => comparePaths(encodePath(a.path), encodePath(b.path))),
+  );
   const found = (await readBack(cluster)).map(({ path }) => path);
   assert.deepEqual(new Set(found), new Set(paths));
 });
@@ -237,10 +254,10 @@ const hostileEntries: readonly (readonly [string, readonly ManifestEntry[]])[] =
   ['paths out of order', [entry('b'), entry('a')]],
   ['a file below a file', [entry('a'), entry('a/b')]],
   ['a file below a link', [entry('a', { kind: 'symlink', target: '/etc' }), entry('a/passwd')]],
-  ['a directory below a link that only looks like a tablespace', [
-    entry('pg_tblspc/x', { kind: 'symlink', target: '/etc' }),
-    entry('pg_tblspc/x/PG_15', { kind: 'directory' }),
-  ]],
+  [
+    'a directory below a link that only looks like a tablespace',
+    [entry('pg_tblspc/x', { kind: 'symlink', target: '/etc' }), entry('pg_tblspc/x/PG_15', { kind: 'directory' })],
+  ],
   ['a mode beyond permissions', [entry('a', { mode: 0o10_000 })]],
   ['a link that leads nowhere', [entry('a', { kind: 'symlink', target: '' })]],
   ['a link with a NUL', [entry('a', { kind: 'symlink', target: '/x\0y' })]],
@@ -253,7 +270,10 @@ const hostileEntries: readonly (readonly [string, readonly ManifestEntry[]])[] =
   ['an extent beyond its blob', [entry('a', { sizeBytes: 101, extents: [extent({ lengthBytes: 101 })] })]],
   ['an extent that begins beyond its blob', [entry('a', { sizeBytes: 1, extents: [extent({ blobOffset: 100 })] })]],
   ['a blob in the header of its pack', [entry('a', { sizeBytes: 1, extents: [extent({}, { offset: 10 })] })]],
-  ['a blob that is larger than a chunk', [entry('a', { sizeBytes: 1, extents: [extent({}, { plainBytes: 2_000_000 })] })]],
+  [
+    'a blob that is larger than a chunk',
+    [entry('a', { sizeBytes: 1, extents: [extent({}, { plainBytes: 2_000_000 })] })],
+  ],
   ['a blob of no stored bytes', [entry('a', { sizeBytes: 1, extents: [extent({}, { storedBytes: 16 })] })]],
   ['a blob stored longer than it is', [entry('a', { sizeBytes: 1, extents: [extent({}, { storedBytes: 117 })] })]],
 ];
@@ -284,10 +304,15 @@ for (const [what, entries] of hostileEntries) {
 /** Writes a manifest as `ManifestWriter` does, without its checks. */
 async function plant(cluster: ClusterRepository, entries: readonly ManifestEntry[]): Promise<void> {
   const { EntryEncoder } = await import('./manifest-entry-codec.ts');
-  const writer = await SealedWriter.create(cluster.repository.storage, cluster.keyOf('backups/b1/manifest'), 'manifest', {
-    repositoryKey: undefined,
-    randomBytes: countingBytes(),
-  });
+  const writer = await SealedWriter.create(
+    cluster.repository.storage,
+    cluster.keyOf('backups/b1/manifest'),
+    'manifest',
+    {
+      repositoryKey: undefined,
+      randomBytes: countingBytes(),
+    },
+  );
   const indexOf = (pack: PackId): number => packs.indexOf(pack);
   const block = new ByteWriter();
   const encoder = new EntryEncoder(block, new FileMapEncoder(indexOf));
@@ -305,7 +330,11 @@ async function plant(cluster: ClusterRepository, entries: readonly ManifestEntry
   const body = new ByteWriter().varint(packs.length);
   for (const pack of packs) body.bytes(Buffer.from(pack, 'hex'));
   body.varint(1).varint(entries.length).varint(place.offset).varint(place.storedBytes).varint(place.plainBytes);
-  body.varint(entries.length).varint(files).varint(entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).varint(0);
+  body
+    .varint(entries.length)
+    .varint(files)
+    .varint(entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))
+    .varint(0);
   await writer.finish(body.view());
 }
 
@@ -328,8 +357,20 @@ const hostileBodies: readonly (readonly [string, (body: ByteWriter) => void])[] 
   ['more packs than it has bytes', (body) => body.varint(2 ** 40)],
   ['more blocks than it has bytes', (body) => body.varint(0).varint(2 ** 40)],
   ['entries that are in no block', (body) => body.varint(0).varint(0).varint(7).varint(0).varint(0).varint(0)],
-  ['an attachment larger than its chunks', (body) =>
-    body.varint(0).varint(0).varint(0).varint(0).varint(0).varint(1).text('x').varint(2 ** 45).varint(0)],
+  [
+    'an attachment larger than its chunks',
+    (body) =>
+      body
+        .varint(0)
+        .varint(0)
+        .varint(0)
+        .varint(0)
+        .varint(0)
+        .varint(1)
+        .text('x')
+        .varint(2 ** 45)
+        .varint(0),
+  ],
   ['something after its end', (body) => body.varint(0).varint(0).varint(0).varint(0).varint(0).varint(0).u8(0)],
 ];
 
@@ -339,7 +380,12 @@ for (const [what, write] of hostileBodies) {
     const context = { repositoryKey: undefined, randomBytes: countingBytes() };
     const cluster = (await testRepository({ storage: new MemoryStorage() })).cluster('main');
     assert.ok(storage);
-    const writer = await SealedWriter.create(cluster.repository.storage, cluster.keyOf('backups/b1/manifest'), 'manifest', context);
+    const writer = await SealedWriter.create(
+      cluster.repository.storage,
+      cluster.keyOf('backups/b1/manifest'),
+      'manifest',
+      context,
+    );
     const body = new ByteWriter();
     write(body);
     await writer.finish(body.view());
@@ -361,10 +407,15 @@ test('a map that names a pack which the manifest does not list is refused', asyn
 
 async function plantWithout(cluster: ClusterRepository, stranger: PackId): Promise<void> {
   const { EntryEncoder } = await import('./manifest-entry-codec.ts');
-  const writer = await SealedWriter.create(cluster.repository.storage, cluster.keyOf('backups/b1/manifest'), 'manifest', {
-    repositoryKey: undefined,
-    randomBytes: countingBytes(),
-  });
+  const writer = await SealedWriter.create(
+    cluster.repository.storage,
+    cluster.keyOf('backups/b1/manifest'),
+    'manifest',
+    {
+      repositoryKey: undefined,
+      randomBytes: countingBytes(),
+    },
+  );
   const block = new ByteWriter();
   const one = entry('a', { sizeBytes: 1, extents: [extent({ pack: stranger })] });
   new EntryEncoder(block, new FileMapEncoder(() => 3)).encode(one, encodePath('a'), one.extents);
@@ -378,13 +429,25 @@ test('any bytes at all in place of a block are refused or read, never worse', as
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.integer({ min: 0, max: 5 }), async (bytes, count) => {
       const cluster = (await testRepository()).cluster('main');
-      const writer = await SealedWriter.create(cluster.repository.storage, cluster.keyOf('backups/b1/manifest'), 'manifest', {
-        repositoryKey: undefined,
-        randomBytes: countingBytes(),
-      });
+      const writer = await SealedWriter.create(
+        cluster.repository.storage,
+        cluster.keyOf('backups/b1/manifest'),
+        'manifest',
+        {
+          repositoryKey: undefined,
+          randomBytes: countingBytes(),
+        },
+      );
       const place = await writer.append(bytes);
       const body = new ByteWriter().varint(1).bytes(Buffer.alloc(16, 1)).varint(1).varint(count);
-      body.varint(place.offset).varint(place.storedBytes).varint(place.plainBytes).varint(count).varint(0).varint(0).varint(0);
+      body
+        .varint(place.offset)
+        .varint(place.storedBytes)
+        .varint(place.plainBytes)
+        .varint(count)
+        .varint(0)
+        .varint(0)
+        .varint(0);
       await writer.finish(body.view());
       try {
         await readBack(cluster);
@@ -399,7 +462,9 @@ test('any bytes at all in place of a block are refused or read, never worse', as
 for (const passphrase of [undefined, 'secret']) {
   test(`any flipped bit and any truncation of a manifest is noticed${passphrase === undefined ? '' : ', encrypted'}`, async () => {
     const storage = new MemoryStorage();
-    const cluster = (await testRepository({ storage, ...(passphrase === undefined ? {} : { passphrase }) })).cluster('main');
+    const cluster = (await testRepository({ storage, ...(passphrase === undefined ? {} : { passphrase }) })).cluster(
+      'main',
+    );
     const writer = await cluster.createManifest('b1');
     for (const one of [entry('', { kind: 'directory' }), appended('a', 65), appended('b', 2)]) await writer.add(one);
     await writer.attach('backup_label', Buffer.from('label'));
@@ -431,11 +496,18 @@ for (const passphrase of [undefined, 'secret']) {
 
 test('what could not be read again is not written in the first place', async () => {
   const cluster = (await testRepository()).cluster('main');
-  for (const [index, entries] of [[entry('../x')], [entry('b'), entry('a')], [entry('a', { sizeBytes: 5 })]].entries()) {
+  for (const [index, entries] of [
+    [entry('../x')],
+    [entry('b'), entry('a')],
+    [entry('a', { sizeBytes: 5 })],
+  ].entries()) {
     const writer = await cluster.createManifest(`b${index}`);
-    await assert.rejects(async () => {
-      for (const one of entries) await writer.add(one);
-    }, (error) => hasCode(error, 'bug'));
+    await assert.rejects(
+      async () => {
+        for (const one of entries) await writer.add(one);
+      },
+      (error) => hasCode(error, 'bug'),
+    );
     await writer.abort();
   }
 });

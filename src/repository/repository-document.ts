@@ -100,7 +100,16 @@ function authentication(
   const { id, format, created } = document;
   const subkey = new Uint8Array(hkdfSync('sha256', key, new Uint8Array(0), 'pgrecall repository', 32));
   const canonical = slots.map(({ id: slot, label, created: since, kdf, nonce, wrapped }) => [
-    slot, label, since, kdf.name, kdf.N, kdf.r, kdf.p, kdf.salt, nonce, wrapped,
+    slot,
+    label,
+    since,
+    kdf.name,
+    kdf.N,
+    kdf.r,
+    kdf.p,
+    kdf.salt,
+    nonce,
+    wrapped,
   ]);
   return createHmac('sha256', subkey)
     .update(JSON.stringify([id, format, created, canonical]))

@@ -104,10 +104,7 @@ export async function openRepository(storage: Storage, options: OpenOptions = {}
 }
 
 /** Opens a repository that was opened before; no I/O. */
-export function openWithAccess(
-  access: RepositoryAccess,
-  storage: Storage = openStorage(access.storage),
-): Repository {
+export function openWithAccess(access: RepositoryAccess, storage: Storage = openStorage(access.storage)): Repository {
   return new Repository(storage, access.repositoryId, access.key, systemRandomBytes);
 }
 
@@ -122,12 +119,7 @@ export class Repository {
   readonly #key: Uint8Array | undefined;
   readonly #randomBytes: (length: number) => Uint8Array;
 
-  constructor(
-    storage: Storage,
-    id: string,
-    key: Uint8Array | undefined,
-    randomBytes: (length: number) => Uint8Array,
-  ) {
+  constructor(storage: Storage, id: string, key: Uint8Array | undefined, randomBytes: (length: number) => Uint8Array) {
     this.storage = storage;
     this.id = id;
     this.#key = key;

@@ -61,12 +61,19 @@ export function encodeHeader(kind: ObjectKind, encrypted: boolean, salt: Uint8Ar
 export function checkHeader(header: Uint8Array, kind: ObjectKind, encrypted: boolean, identity: string): Uint8Array {
   const bytes = Buffer.from(header.buffer, header.byteOffset, header.byteLength);
   const tag = createHash('sha256').update(bytes.subarray(0, 64)).digest();
-  if (bytes.length !== headerBytes || !magic.equals(bytes.subarray(0, 8)) || !tag.subarray(0, 16).equals(bytes.subarray(64))) {
+  if (
+    bytes.length !== headerBytes ||
+    !magic.equals(bytes.subarray(0, 8)) ||
+    !tag.subarray(0, 16).equals(bytes.subarray(64))
+  ) {
     throw damaged(identity, 'its header is not one of ours', 0);
   }
   const version = bytes.readUInt16LE(8);
   if (version > formatVersion) {
-    throw new PgrecallError('repository-newer', `"${identity}" has format ${version}; this pgrecall reads up to ${formatVersion}`);
+    throw new PgrecallError(
+      'repository-newer',
+      `"${identity}" has format ${version}; this pgrecall reads up to ${formatVersion}`,
+    );
   }
   if (!hash('sha256', identity, 'buffer').equals(bytes.subarray(32, 64)) || bytes[10] !== objectKinds[kind]) {
     throw new PgrecallError('object-swapped', `"${identity}" holds another object than the one that was stored there`, {

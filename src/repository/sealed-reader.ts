@@ -4,7 +4,15 @@ import { objectTooShort } from '../storage/storage-errors.ts';
 import type { ObjectReader, Storage } from '../storage/storage.ts';
 import { BlobSeal } from './blob-seal.ts';
 import type { BlobLocation } from './pack-id.ts';
-import { blobDamaged, checkHeader, damaged, decodeTrailer, headerBytes, tagBytes, trailerBytes } from './sealed-format.ts';
+import {
+  blobDamaged,
+  checkHeader,
+  damaged,
+  decodeTrailer,
+  headerBytes,
+  tagBytes,
+  trailerBytes,
+} from './sealed-format.ts';
 import type { BlobRole, ObjectKind, Trailer } from './sealed-format.ts';
 
 /** What sealing and opening an object takes from its repository. */

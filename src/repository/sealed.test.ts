@@ -121,7 +121,11 @@ for (const { form, options } of forms) {
       blob.copy(changed, place.offset);
       storage.objects.set(keyOne, changed);
       await using reader = await cluster.openPack(one.id);
-      await assert.rejects(async () => reader.read(place), (error) => hasCode(error, 'blob-damaged'), what);
+      await assert.rejects(
+        async () => reader.read(place),
+        (error) => hasCode(error, 'blob-damaged'),
+        what,
+      );
     }
     storage.objects.set(keyOne, bytesTwo);
     await assert.rejects(cluster.openPack(one.id), (error) => hasCode(error, 'object-swapped'));
@@ -194,7 +198,10 @@ test('an encrypted repository does not take an object that is not encrypted, nor
   plain.objects.set('clusters/main/x', sealedBytes);
   sealed.objects.set('clusters/main/x', plainBytes);
   for (const cluster of [open, closed]) {
-    await assert.rejects(cluster.getSealed('x'), (error) => hasCode(error, 'object-damaged') && /encrypted/.test(error.message));
+    await assert.rejects(
+      cluster.getSealed('x'),
+      (error) => hasCode(error, 'object-damaged') && /encrypted/.test(error.message),
+    );
   }
 });
 

@@ -22,7 +22,7 @@ export class ExtentReader {
    * Throws `blob-damaged`, `object-damaged`, `object-swapped`, `object-missing`.
    */
   async read(extents: readonly Extent[], take: (bytes: Uint8Array, extent: Extent) => void): Promise<void> {
-    for (let i = 0; i < extents.length; ) {
+    for (let i = 0; i < extents.length;) {
       const run = runFrom(extents, i);
       await this.#readRun(run, take);
       i += run.length;

@@ -68,7 +68,12 @@ async function* pieces(
     if (end <= at) break;
     let before: SegmentIndex | undefined;
     const { segmentBytes } = store;
-    for await (const index of readIndexes(store, part.timeline, segmentOf(at, segmentBytes), segmentBefore(end, segmentBytes))) {
+    for await (const index of readIndexes(
+      store,
+      part.timeline,
+      segmentOf(at, segmentBytes),
+      segmentBefore(end, segmentBytes),
+    )) {
       yield toPiece(before, index, { from: at, end });
       before = index;
     }
@@ -134,7 +139,9 @@ class Seen {
   }
 
   #warnings(): string[] {
-    return this.#unreadable === undefined ? [] : [`some WAL on the way could not be read for the index: ${this.#unreadable}`];
+    return this.#unreadable === undefined
+      ? []
+      : [`some WAL on the way could not be read for the index: ${this.#unreadable}`];
   }
 
   absent(search: Search): FoundStop {
@@ -167,7 +174,9 @@ class Seen {
         return {
           kind: 'absent',
           reason: 'no restore point of that name is archived',
-          suggestions: [known === '' ? 'the archived WAL has no restore points at all' : `restore points there are: ${known}`],
+          suggestions: [
+            known === '' ? 'the archived WAL has no restore points at all' : `restore points there are: ${known}`,
+          ],
         };
       }
       case 'latest':

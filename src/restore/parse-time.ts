@@ -25,7 +25,14 @@ export function parseTime(text: string): bigint {
 
 function fromParts(text: string, match: RegExpExecArray): bigint {
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map((part) => Number(part ?? 0));
-  const fields = { year: year ?? 0, month: month ?? 0, day: day ?? 0, hour: hour ?? 0, minute: minute ?? 0, second: second ?? 0 };
+  const fields = {
+    year: year ?? 0,
+    month: month ?? 0,
+    day: day ?? 0,
+    hour: hour ?? 0,
+    minute: minute ?? 0,
+    second: second ?? 0,
+  };
   checkFields(text, fields);
   const micros = BigInt((match[7] ?? '').slice(0, 6).padEnd(6, '0'));
   const zone = match[8];

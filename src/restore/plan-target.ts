@@ -176,10 +176,12 @@ function reachable(planning: Planning): { from: string | undefined; to: string |
 
 function noneConsistent(planning: Planning): ReturnType<typeof unreachable> {
   const missing = planning.usable
-    .map((backup) => `${backup.id} needs ${backup.startLsn} to ${backup.endLsn}, archived until ${formatLsn(reachOf(planning, backup).lsn)}`)
+    .map(
+      (backup) =>
+        `${backup.id} needs ${backup.startLsn} to ${backup.endLsn}, archived until ${formatLsn(reachOf(planning, backup).lsn)}`,
+    )
     .slice(-3);
   return unreachable(planning.request, 'the WAL that the backups themselves need is missing from the archive', {
     suggestions: missing,
   });
 }
-

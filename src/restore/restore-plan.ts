@@ -83,7 +83,11 @@ export function chooseTimeline(
   if (!newest) throw noBackup();
   if (request.timeline === 'current') return toTimeline(newest.timeline);
   if (request.timeline !== 'latest') return request.timeline;
-  const known = new Set<Timeline>([toTimeline(newest.timeline), ...histories.keys(), ...archived.map((range) => range.timeline)]);
+  const known = new Set<Timeline>([
+    toTimeline(newest.timeline),
+    ...histories.keys(),
+    ...archived.map((range) => range.timeline),
+  ]);
   const candidates = [...known]
     .filter((candidate) => candidate === 1 || histories.has(candidate))
     .filter((candidate) => backups.some((backup) => backupIsOnPath(backup, pathTo(candidate, histories))))
@@ -112,7 +116,8 @@ export function replayableUntil(
       (candidate) => candidate.timeline === part.timeline && candidate.startLsn <= at && candidate.endLsn > at,
     );
     if (range) time = range.lastCommitTime ?? time;
-    if (part.endLsn === undefined) return { lsn: range?.endLsn ?? at, time, complete: !hasLater(part, ranges, at, range) };
+    if (part.endLsn === undefined)
+      return { lsn: range?.endLsn ?? at, time, complete: !hasLater(part, ranges, at, range) };
     // The segment of the switch may be archived under the child's name only: the parent's stays partial.
     const child = path[path.indexOf(part) + 1];
     const inChild = ranges.some(
@@ -137,7 +142,11 @@ function hasLater(part: PathPart, ranges: readonly WalRange[], at: Lsn, range: W
 export function unreachable(
   request: RecoveryRequest,
   reason: string,
-  nearest: { readonly from?: string | undefined; readonly to?: string | undefined; readonly suggestions?: readonly string[] },
+  nearest: {
+    readonly from?: string | undefined;
+    readonly to?: string | undefined;
+    readonly suggestions?: readonly string[];
+  },
 ): PgrecallError {
   const range =
     nearest.from !== undefined && nearest.to !== undefined

@@ -58,7 +58,10 @@ function refuseOverlap(places: ReadonlyMap<number, string>): void {
   const seen = new Map<string, number>();
   for (const [oid, place] of places) {
     if (!isAbsolute(place)) {
-      throw new PgrecallError('tablespace-mapping', `tablespace ${oid} would go to "${place}", which is not an absolute path`);
+      throw new PgrecallError(
+        'tablespace-mapping',
+        `tablespace ${oid} would go to "${place}", which is not an absolute path`,
+      );
     }
     const other = seen.get(place);
     if (other !== undefined) {
@@ -72,7 +75,10 @@ function refuseOverlap(places: ReadonlyMap<number, string>): void {
 export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, directory: string): void {
   for (const [oid, place] of places) {
     if (place === directory || place.startsWith(`${directory}/`)) {
-      throw new PgrecallError('tablespace-mapping', `tablespace ${oid} would go to "${place}", inside the data directory`);
+      throw new PgrecallError(
+        'tablespace-mapping',
+        `tablespace ${oid} would go to "${place}", inside the data directory`,
+      );
     }
     try {
       requireEmptyDirectory(place, 'the tablespace’s directory');

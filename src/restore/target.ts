@@ -95,7 +95,10 @@ function parseXid(text: string): number {
 /** MAXFNAMELEN of xlog_internal.h is 64, the closing zero included. */
 function parseName(text: string): string {
   if (text === '' || Buffer.byteLength(text) > 63) {
-    throw new PgrecallError('usage', '--target-name is empty or longer than the 63 bytes that a restore point can have');
+    throw new PgrecallError(
+      'usage',
+      '--target-name is empty or longer than the 63 bytes that a restore point can have',
+    );
   }
   return text;
 }

@@ -89,7 +89,10 @@ function makeTablespaceLink(options: WriteFilesOptions, entry: ManifestEntry): v
   const match = /^pg_tblspc\/(\d+)$/.exec(entry.path);
   const target = match ? options.tablespaces.get(Number(match[1])) : undefined;
   if (target === undefined) {
-    throw new PgrecallError('manifest-hostile', `the manifest has a link at "${entry.path}", which is no tablespace of this backup`);
+    throw new PgrecallError(
+      'manifest-hostile',
+      `the manifest has a link at "${entry.path}", which is no tablespace of this backup`,
+    );
   }
   symlinkSync(target, join(options.directory, entry.path));
 }

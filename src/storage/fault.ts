@@ -2,7 +2,17 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ObjectReader, ObjectWriter, PutOptions, Storage, StorageEntry } from './storage.ts';
 
 export const operationKinds = [
-  'create', 'write', 'commit', 'read-back', 'put', 'get', 'open', 'read', 'stat', 'list', 'delete',
+  'create',
+  'write',
+  'commit',
+  'read-back',
+  'put',
+  'get',
+  'open',
+  'read',
+  'stat',
+  'list',
+  'delete',
 ] as const;
 export type OperationKind = (typeof operationKinds)[number];
 

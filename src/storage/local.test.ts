@@ -206,6 +206,9 @@ test('a file that shrinks while it is read is told as truncated', async (t) => {
   await storage.put('a', Buffer.alloc(100));
   const reader = await storage.open('a');
   writeFileSync(join(root, 'a'), 'short');
-  assert.throws(() => reader.read(0, 100), (error) => hasCode(error, 'object-damaged'));
+  assert.throws(
+    () => reader.read(0, 100),
+    (error) => hasCode(error, 'object-damaged'),
+  );
   await reader.close();
 });

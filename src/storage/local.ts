@@ -258,14 +258,7 @@ class LocalWriter implements ObjectWriter {
   #descriptor: number | undefined;
   #done = false;
 
-  constructor(
-    fs: LocalFileSystem,
-    key: string,
-    path: string,
-    temporary: string,
-    descriptor: number,
-    replace: boolean,
-  ) {
+  constructor(fs: LocalFileSystem, key: string, path: string, temporary: string, descriptor: number, replace: boolean) {
     this.#fs = fs;
     this.#key = key;
     this.#path = path;
@@ -278,7 +271,7 @@ class LocalWriter implements ObjectWriter {
     const descriptor = this.#descriptor;
     if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was written to after its end`);
     try {
-      for (let done = 0; done < bytes.length; ) done += this.#fs.writeSync(descriptor, bytes, done, bytes.length - done);
+      for (let done = 0; done < bytes.length;) done += this.#fs.writeSync(descriptor, bytes, done, bytes.length - done);
     } catch (error) {
       throw fromErrno(error, 'write', this.#path);
     }
@@ -359,14 +352,7 @@ class LocalReader implements ObjectReader {
   #descriptor: number | undefined;
 
   /** `owned`: whether to close the descriptor in the end. */
-  constructor(
-    fs: LocalFileSystem,
-    key: string,
-    path: string,
-    descriptor: number,
-    sizeBytes: number,
-    owned = true,
-  ) {
+  constructor(fs: LocalFileSystem, key: string, path: string, descriptor: number, sizeBytes: number, owned = true) {
     this.#owned = owned;
     this.#fs = fs;
     this.#key = key;
@@ -381,7 +367,7 @@ class LocalReader implements ObjectReader {
     if (offset + lengthBytes > this.sizeBytes) throw objectTooShort(this.#key, this.sizeBytes, offset + lengthBytes);
     const bytes = Buffer.allocUnsafe(lengthBytes);
     try {
-      for (let done = 0; done < lengthBytes; ) {
+      for (let done = 0; done < lengthBytes;) {
         const length = this.#fs.readSync(descriptor, bytes, done, lengthBytes - done, offset + done);
         if (length === 0) throw objectTooShort(this.#key, offset + done, offset + lengthBytes);
         done += length;

@@ -34,5 +34,9 @@ export function fromErrno(error: unknown, doing: string, path: string): Error {
   const hint = isErrno(error, 'EACCES', 'EPERM', 'EROFS')
     ? { hint: 'run pgrecall as the user that owns the repository, with the right to write to it' }
     : {};
-  return new PgrecallError('storage', `cannot ${doing} "${path}": ${reason}`, { ...hint, details: { path }, cause: error });
+  return new PgrecallError('storage', `cannot ${doing} "${path}": ${reason}`, {
+    ...hint,
+    details: { path },
+    cause: error,
+  });
 }

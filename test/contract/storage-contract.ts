@@ -167,7 +167,8 @@ export function storageContract(name: string, make: () => Promise<StorageUnderTe
   });
 
   check('folders are listed in byte order, objects and folders told apart', async (storage) => {
-    for (const key of ['x/b', 'x/a/1', 'x/a/2', 'x/B', 'x/a-b', 'x/a.b', 'y', 'x/_']) await storage.put(key, bytes(key));
+    for (const key of ['x/b', 'x/a/1', 'x/a/2', 'x/B', 'x/a-b', 'x/a.b', 'y', 'x/_'])
+      await storage.put(key, bytes(key));
     assert.deepEqual(await names(storage, ''), ['x/', 'y']);
     assert.deepEqual(await names(storage, 'x'), ['B', '_', 'a/', 'a-b', 'a.b', 'b']);
     assert.deepEqual(await names(storage, 'x/a'), ['1', '2']);
