@@ -35,29 +35,33 @@ const bufferStart = 65_536;
 const badPagesAt = 16_384;
 /** How many numbers fit between the list's start and the compiler's own data. */
 const mostPages = 4096;
+/** The checksum loop loads the next 16 bytes before it knows that its page was the last one. */
+const readAheadBytes = 16;
 
 let compiled: WebAssembly.Module | undefined;
 
 export function createPageKernel(capacityBytes: number): PageKernel {
   compiled ??= new WebAssembly.Module(Buffer.from(wasm, 'base64'));
   const kernel = new WebAssembly.Instance(compiled, {}).exports as unknown as Exports;
-  const missing = bufferStart + capacityBytes - kernel.memory.buffer.byteLength;
+  const missing = bufferStart + capacityBytes + readAheadBytes - kernel.memory.buffer.byteLength;
   if (missing > 0) kernel.memory.grow(Math.ceil(missing / 65_536));
   kernel.prepare();
   const buffer = new Uint8Array(kernel.memory.buffer, bufferStart, capacityBytes);
   const badPages = new Uint32Array(kernel.memory.buffer, badPagesAt, mostPages);
+  const isRun = (offset: number, lengthBytes: number): boolean =>
+    offset >= 0 && lengthBytes >= 0 && offset + lengthBytes <= capacityBytes;
   return {
     buffer,
     capacityBytes,
     verifyPages: (offset, pages, firstBlock, startLsn) => {
-      assert(offset + pages * pageBytes <= capacityBytes && pages <= mostPages, 'pages beyond the kernel’s buffer');
+      assert(isRun(offset, pages * pageBytes) && pages <= mostPages, 'pages beyond the kernel’s buffer');
       const high = Number(startLsn >> 32n);
       const low = Number(startLsn & 0xffff_ffffn);
       const bad = kernel.verify(bufferStart + offset, pages, firstBlock, high, low, badPagesAt);
       return bad === 0 ? [] : [...badPages.subarray(0, bad)];
     },
     crc32c: (offset, lengthBytes, previous) => {
-      assert(offset + lengthBytes <= capacityBytes, 'a run beyond the kernel’s buffer');
+      assert(isRun(offset, lengthBytes), 'a run beyond the kernel’s buffer');
       return kernel.crc32c(bufferStart + offset, lengthBytes, previous) >>> 0;
     },
   };
