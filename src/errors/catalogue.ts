@@ -70,6 +70,7 @@ export const catalogue = define({
   'server-refused': { kind: 'failed' },
   'server-program-missing': { kind: 'failed', hint: 'set pg_bin to the directory that holds postgres and pg_ctl' },
   'server-start': { kind: 'failed' },
+  'server-stop': { kind: 'failed' },
   'server-changed': { kind: 'failed', hint: 'start the backup again' },
   'postgres-version': { kind: 'failed' },
 
