@@ -2,7 +2,8 @@ import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { PgrecallError, assert, hasCode } from '../errors/pgrecall-error.ts';
 import { openStorage } from '../storage/open-storage.ts';
 import type { Storage, StorageLocation } from '../storage/storage.ts';
-import { ClusterRepository, checkClusterName, isClusterName } from './cluster-repository.ts';
+import { checkClusterName, isClusterName } from './cluster-name.ts';
+import { ClusterRepository } from './cluster-repository.ts';
 import { defaultCost, unwrapKey, wrapKey, type KeySlot, type Secret } from './key-slots.ts';
 import { acquireLock, type LockOptions } from './lock.ts';
 import {
