@@ -10,7 +10,7 @@ import { formatSegmentName, segmentBefore } from '../postgres/segment-name.ts';
 import { pgrecallVersion } from '../version.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
-import type { ManifestWriter } from '../repository/manifest.ts';
+import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { newBackupId } from './backup-id.ts';
 import {
   readServerFacts,
@@ -91,7 +91,7 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
     const controlBytes = readFileSync(join(options.dataDirectory, 'global', 'pg_control'));
     const stopped = await stopBackup(session);
     const label = parseBackupLabel(stopped.label);
-    attachDocuments(manifest, { stopped, controlBytes, facts, dataDirectory: options.dataDirectory, warnings });
+    await attachDocuments(manifest, { stopped, controlBytes, facts, dataDirectory: options.dataDirectory, warnings });
     await ensureWal({
       store: options.store,
       dataDirectory: options.dataDirectory,
@@ -106,13 +106,13 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
       signal: lost,
       say: options.say,
     });
-    const written = await manifest.finish();
+    await manifest.finish();
     const record = makeRecord(
       options,
       { id, startedAt, facts, control, stopped, copied, warnings },
       {
         packs: finished.map((pack) => pack.id),
-        storedBytes: finished.reduce((sum, pack) => sum + pack.sizeBytes, written.sizeBytes),
+        storedBytes: finished.reduce((sum, pack) => sum + pack.sizeBytes, manifest.storedBytes),
       },
     );
     await cluster.writeRecord(id, record);
@@ -191,7 +191,7 @@ function translate(error: unknown, lost: AbortSignal): unknown {
   return error;
 }
 
-function attachDocuments(
+async function attachDocuments(
   manifest: ManifestWriter,
   documents: {
     readonly stopped: StoppedBackup;
@@ -200,13 +200,13 @@ function attachDocuments(
     readonly dataDirectory: string;
     readonly warnings: string[];
   },
-): void {
-  manifest.attach('backup_label', Buffer.from(documents.stopped.label));
-  manifest.attach('tablespace_map', Buffer.from(documents.stopped.tablespaceMap));
-  manifest.attach('pg_control', documents.controlBytes);
+): Promise<void> {
+  await manifest.attach('backup_label', Buffer.from(documents.stopped.label));
+  await manifest.attach('tablespace_map', Buffer.from(documents.stopped.tablespaceMap));
+  await manifest.attach('pg_control', documents.controlBytes);
   for (const [name, path] of outsideFiles(documents.facts, documents.dataDirectory)) {
     try {
-      manifest.attach(`outside/${name}`, readFileSync(path));
+      await manifest.attach(`outside/${name}`, readFileSync(path));
     } catch (error) {
       documents.warnings.push(`"${path}" could not be read: ${(error as Error).message}`);
     }

@@ -41,6 +41,11 @@ export class ManifestWriter {
     this.#writer = writer;
   }
 
+  /** Bytes of the stored object so far; whole once it is finished. */
+  get storedBytes(): number {
+    return this.#writer.sizeBytes;
+  }
+
   readonly #indexOf = (pack: PackId): number => {
     let index = this.#packs.get(pack);
     if (index === undefined) {

@@ -11,7 +11,7 @@ import { systemIdentifier } from '../postgres/system-identifier.ts';
 import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
-import type { ManifestReader } from '../repository/manifest.ts';
+import type { ManifestReader } from '../repository/manifest-reader.ts';
 import { TextFile, syncDirectory, syncTrees, writeDurably } from './durable.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';

@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ManifestReader } from '../repository/manifest.ts';
+import type { ManifestReader } from '../repository/manifest-reader.ts';
 import { writeDurably } from './durable.ts';
 
 const files = ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf'];

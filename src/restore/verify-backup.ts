@@ -2,7 +2,8 @@ import { crc32cCombine } from '../bytes/crc32c.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
-import type { ManifestEntry } from '../repository/manifest.ts';
+import type { Extent } from '../repository/file-map.ts';
+import type { StoredEntry } from '../repository/manifest.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
 import { UnderWay } from '../threads/under-way.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
@@ -62,7 +63,8 @@ export async function verifyBackup(record: BackupRecord, options: VerifyOptions)
         if (entry.kind !== 'file') continue;
         counted.files += 1;
         counted.sizeBytes += entry.sizeBytes;
-        underWay.start(verifyFile(pool, entry, found, options.onProgress));
+        const extents = entry.extents ?? (await entry.loadExtents());
+        underWay.start(verifyFile(pool, entry, extents, found, options.onProgress));
         await underWay.fewerThan(options.jobs * 8);
       }
     } finally {
@@ -83,13 +85,14 @@ export async function verifyBackup(record: BackupRecord, options: VerifyOptions)
 
 async function verifyFile(
   pool: WorkerPool<VerifyBatch, VerifiedBatch>,
-  entry: ManifestEntry,
+  entry: StoredEntry,
+  extents: readonly Extent[],
   found: (path: string, code: string, message: string) => void,
   onProgress: (bytes: number) => void,
 ): Promise<void> {
   const pieces: Promise<VerifiedBatch>[] = [];
-  for (let i = 0; i < entry.extents.length; i += pieceExtents) {
-    pieces.push(pool.run({ items: [{ extents: entry.extents.slice(i, i + pieceExtents) }] }));
+  for (let i = 0; i < extents.length; i += pieceExtents) {
+    pieces.push(pool.run({ items: [{ extents: extents.slice(i, i + pieceExtents) }] }));
   }
   const results = (await Promise.all(pieces)).flatMap((batch) => batch.items);
   const damaged = results.find((result) => result.kind === 'damaged');

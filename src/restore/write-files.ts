@@ -2,7 +2,8 @@ import { chmodSync, chownSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { Extent } from '../repository/file-map.ts';
-import type { ManifestEntry, ManifestReader } from '../repository/manifest.ts';
+import type { ManifestReader } from '../repository/manifest-reader.ts';
+import type { StoredEntry } from '../repository/manifest.ts';
 import type { BackupManifestWriter } from '../postgres/backup-manifest.ts';
 import { UnderWay } from '../threads/under-way.ts';
 import type { RestoreItem, Restoring } from './restore-items.ts';
@@ -35,7 +36,7 @@ export interface WriteFilesOptions {
  */
 export async function writeFiles(options: WriteFilesOptions): Promise<number> {
   const sender = new ItemSender(options.restoring, options.onProgress);
-  const directoriesToFinish: ManifestEntry[] = [];
+  const directoriesToFinish: StoredEntry[] = [];
   let files = 0;
   for await (const entry of options.manifest.entries()) {
     options.signal.throwIfAborted();
@@ -54,7 +55,7 @@ export async function writeFiles(options: WriteFilesOptions): Promise<number> {
           crc32c: entry.crc32c,
         }),
       );
-      for (const item of itemsOf(options, entry)) await sender.send(item);
+      for await (const item of itemsOf(options, entry)) await sender.send(item);
     }
   }
   await sender.end();
@@ -67,7 +68,7 @@ export function formatGmt(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} GMT`;
 }
 
-function makeDirectory(options: WriteFilesOptions, entry: ManifestEntry): void {
+function makeDirectory(options: WriteFilesOptions, entry: StoredEntry): void {
   if (entry.path === '') return;
   const path = join(options.directory, entry.path);
   try {
@@ -78,14 +79,14 @@ function makeDirectory(options: WriteFilesOptions, entry: ManifestEntry): void {
 }
 
 /** Modes come last: a directory that is read-only could not be filled. */
-function finishDirectory(options: WriteFilesOptions, entry: ManifestEntry): void {
+function finishDirectory(options: WriteFilesOptions, entry: StoredEntry): void {
   const path = entry.path === '' ? options.directory : join(options.directory, entry.path);
   const owner = options.owner(entry.owner, entry.group);
   if (owner) chownSync(path, owner.uid, owner.gid);
   if (entry.mode !== 0o700) chmodSync(path, entry.mode);
 }
 
-function makeTablespaceLink(options: WriteFilesOptions, entry: ManifestEntry): void {
+function makeTablespaceLink(options: WriteFilesOptions, entry: StoredEntry): void {
   const match = /^pg_tblspc\/(\d+)$/.exec(entry.path);
   const target = match ? options.tablespaces.get(Number(match[1])) : undefined;
   if (target === undefined) {
@@ -97,18 +98,19 @@ function makeTablespaceLink(options: WriteFilesOptions, entry: ManifestEntry): v
   symlinkSync(target, join(options.directory, entry.path));
 }
 
-function* itemsOf(options: WriteFilesOptions, entry: ManifestEntry): Generator<RestoreItem> {
+async function* itemsOf(options: WriteFilesOptions, entry: StoredEntry): AsyncGenerator<RestoreItem> {
+  const extents = entry.extents ?? (await entry.loadExtents());
   const base = {
     absolutePath: join(options.directory, entry.path),
     mode: entry.mode,
     owner: options.owner(entry.owner, entry.group),
   };
-  if (entry.extents.length <= pieceExtents) {
-    yield { ...base, modifiedMs: entry.modifiedMs, extents: entry.extents };
+  if (extents.length <= pieceExtents) {
+    yield { ...base, modifiedMs: entry.modifiedMs, extents };
     return;
   }
-  for (let i = 0; i < entry.extents.length; i += pieceExtents) {
-    yield { ...base, modifiedMs: undefined, extents: entry.extents.slice(i, i + pieceExtents) };
+  for (let i = 0; i < extents.length; i += pieceExtents) {
+    yield { ...base, modifiedMs: undefined, extents: extents.slice(i, i + pieceExtents) };
   }
 }
 
