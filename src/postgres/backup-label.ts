@@ -1,6 +1,6 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatLsn, parseLsn, type Lsn } from './lsn.ts';
-import { timeline, type Timeline } from './timeline.ts';
+import { isTimeline, type Timeline } from './timeline.ts';
 
 /*
  * backup_label, after access/transam/xlogbackup.c (build_backup_content); lines in this order:
@@ -24,20 +24,29 @@ export interface BackupLabel {
   readonly startTimeline: Timeline;
 }
 
-/** Throws `decode` where a line is missing or is not as PostgreSQL writes it. */
+const lsnPattern = '([0-9A-F]{1,8}/[0-9A-F]{1,8})';
+
+/** Throws `decode` where a line is missing or is not as PostgreSQL writes it, or the last one has no end. */
 export function parseBackupLabel(text: string): BackupLabel {
-  const start = take(text, 'START WAL LOCATION', /^([0-9A-F]+\/[0-9A-F]+) \(file ([0-9A-F]{24})\)$/i);
+  if (!text.endsWith('\n')) throw new PgrecallError('decode', 'backup_label: its last line is cut');
+  const start = take(text, 'START WAL LOCATION', new RegExp(`^${lsnPattern} \\(file ([0-9A-F]{24})\\)$`));
   const from = take(text, 'BACKUP FROM', /^(primary|standby)$/)[1];
   return {
     startLsn: parseLsn(start[1] ?? ''),
     startSegment: start[2] ?? '',
-    checkpointLsn: parseLsn(take(text, 'CHECKPOINT LOCATION', /^([0-9A-F]+\/[0-9A-F]+)$/i)[1] ?? ''),
+    checkpointLsn: parseLsn(take(text, 'CHECKPOINT LOCATION', new RegExp(`^${lsnPattern}$`))[1] ?? ''),
     method: take(text, 'BACKUP METHOD', /^(.+)$/)[1] ?? '',
     from: from === 'standby' ? 'standby' : 'primary',
     startTime: take(text, 'START TIME', /^(.+)$/)[1] ?? '',
-    label: take(text, 'LABEL', /^(.*)$/)[1] ?? '',
-    startTimeline: timeline(Number(take(text, 'START TIMELINE', /^(\d+)$/)[1])),
+    label: take(text, 'LABEL', /^([^]*)$/)[1] ?? '',
+    startTimeline: takeTimeline(text),
   };
+}
+
+function takeTimeline(text: string): Timeline {
+  const value = Number(take(text, 'START TIMELINE', /^(\d+)$/)[1]);
+  if (!isTimeline(value)) throw new PgrecallError('decode', `backup_label: ${value} is not a timeline`);
+  return value;
 }
 
 function take(text: string, name: string, pattern: RegExp): RegExpExecArray {

@@ -1,8 +1,9 @@
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { formatLsn, parseLsn, type Lsn } from './lsn.ts';
+import { formatLsn, isLsn, parseLsn, type Lsn } from './lsn.ts';
 import type { SystemIdentifier } from './system-identifier.ts';
-import { timeline, type Timeline } from './timeline.ts';
+import { isTimeline, type Timeline } from './timeline.ts';
 
 /*
  * backup_manifest, after https://www.postgresql.org/docs/18/backup-manifest-format.html and
@@ -11,8 +12,8 @@ import { timeline, type Timeline } from './timeline.ts';
  */
 
 export interface ManifestFile {
-  /** UTF-8. */
-  readonly path: string;
+  /** Bytes where the name is not UTF-8. */
+  readonly path: string | Uint8Array;
   readonly sizeBytes: number;
   /** `2026-11-23 08:38:34 GMT` */
   readonly lastModified: string;
@@ -41,7 +42,11 @@ export class BackupManifestWriter {
   addFile(file: ManifestFile): string {
     const checksum =
       file.crc32c === undefined ? '' : `, "Checksum-Algorithm": "CRC32C", "Checksum": "${formatCrc(file.crc32c)}"`;
-    const text = `${this.#begin()}\n{ "Path": ${JSON.stringify(file.path)}, "Size": ${file.sizeBytes}, "Last-Modified": "${file.lastModified}"${checksum} }`;
+    const path =
+      typeof file.path === 'string'
+        ? `"Path": ${JSON.stringify(file.path)}`
+        : `"Encoded-Path": "${Buffer.from(file.path).toString('hex')}"`;
+    const text = `${this.#begin()}\n{ ${path}, "Size": ${file.sizeBytes}, "Last-Modified": "${file.lastModified}"${checksum} }`;
     return this.#hashed(text);
   }
 
@@ -79,42 +84,97 @@ function formatCrc(crc: number): string {
 export interface ParsedManifest {
   readonly version: number;
   readonly systemIdentifier: string | undefined;
-  readonly files: readonly {
-    readonly path: string;
-    readonly sizeBytes: number;
-    readonly checksum: string | undefined;
-  }[];
+  readonly files: readonly ParsedManifestFile[];
   readonly walRanges: readonly WalRange[];
+}
+
+export interface ParsedManifestFile {
+  /** Bytes where the name is not UTF-8. */
+  readonly path: string | Uint8Array;
+  readonly sizeBytes: number;
+  readonly lastModified: string | undefined;
+  readonly checksumAlgorithm: string | undefined;
+  readonly checksum: string | undefined;
 }
 
 /** Reads a whole manifest. Throws `decode` where it is no manifest or its own checksum is wrong. */
 export function parseBackupManifest(text: string): ParsedManifest {
   const at = text.lastIndexOf('"Manifest-Checksum"');
-  const stored = /"Manifest-Checksum": "([0-9a-f]{64})"/.exec(text.slice(Math.max(at, 0)))?.[1];
+  const stored = /^"Manifest-Checksum": "([0-9a-f]{64})"\}\n$/.exec(text.slice(Math.max(at, 0)))?.[1];
   if (at < 0 || stored !== createHash('sha256').update(text.slice(0, at)).digest('hex')) {
     throw new PgrecallError('decode', 'backup_manifest: its checksum is missing or wrong');
   }
-  const document = JSON.parse(text) as Record<string, unknown>;
-  const files = (document['Files'] ?? []) as Record<string, unknown>[];
-  const ranges = (document['WAL-Ranges'] ?? []) as Record<string, unknown>[];
+  const document = parseJson(text);
+  const version = document['PostgreSQL-Backup-Manifest-Version'];
+  if (version !== 1 && version !== 2) return fail('version', version);
   return {
-    version: Number(document['PostgreSQL-Backup-Manifest-Version']),
+    version,
     // The number exceeds what JSON.parse keeps exactly.
-    systemIdentifier: /"System-Identifier": (\d+)/.exec(text)?.[1],
-    files: files.map((file) => ({
-      path: pathOf(file),
-      sizeBytes: Number(file['Size']),
-      checksum: file['Checksum'] as string | undefined,
-    })),
-    walRanges: ranges.map((range) => ({
-      timeline: timeline(Number(range['Timeline'])),
-      startLsn: parseLsn(String(range['Start-LSN'])),
-      endLsn: parseLsn(String(range['End-LSN'])),
-    })),
+    systemIdentifier: /^"System-Identifier": (\d+),$/m.exec(text)?.[1],
+    files: listOf(document, 'Files').map(parseFile),
+    walRanges: listOf(document, 'WAL-Ranges').map(parseRange),
   };
 }
 
-function pathOf(file: Record<string, unknown>): string {
-  const encoded = file['Encoded-Path'];
-  return typeof encoded === 'string' ? Buffer.from(encoded, 'hex').toString('utf8') : String(file['Path']);
+type Fields = Readonly<Record<string, unknown>>;
+
+function fail(what: string, found: unknown): never {
+  throw new PgrecallError('decode', `backup_manifest: ${what} ${JSON.stringify(found) ?? 'is missing'}`);
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseJson(text: string): Fields {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (cause) {
+    throw new PgrecallError('decode', 'backup_manifest: it is not JSON', { cause });
+  }
+  return isFields(document) ? document : fail('document', document);
+}
+
+function listOf(document: Fields, name: string): readonly Fields[] {
+  const list = document[name];
+  return Array.isArray(list) && list.every(isFields) ? list : fail(name, list);
+}
+
+function parseFile(file: Fields): ParsedManifestFile {
+  const size = file['Size'];
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) return fail('size', size);
+  return {
+    path: pathOf(file),
+    sizeBytes: size,
+    lastModified: textOrNothing(file, 'Last-Modified'),
+    checksumAlgorithm: textOrNothing(file, 'Checksum-Algorithm'),
+    checksum: textOrNothing(file, 'Checksum'),
+  };
+}
+
+function textOrNothing(file: Fields, name: string): string | undefined {
+  const value = file[name];
+  return value === undefined || typeof value === 'string' ? value : fail(name, value);
+}
+
+function pathOf(file: Fields): string | Uint8Array {
+  const { Path: path, 'Encoded-Path': encoded } = file;
+  if (typeof path === 'string' && encoded === undefined) return path;
+  if (typeof encoded !== 'string' || path !== undefined || !/^(?:[0-9a-f]{2})+$/i.test(encoded)) {
+    return fail('path', encoded ?? path);
+  }
+  const bytes = Buffer.from(encoded, 'hex');
+  return isUtf8(bytes) ? bytes.toString('utf8') : bytes;
+}
+
+function parseRange(range: Fields): WalRange {
+  const of = range['Timeline'];
+  if (typeof of !== 'number' || !isTimeline(of)) return fail('timeline', of);
+  return { timeline: of, startLsn: lsnOf(range, 'Start-LSN'), endLsn: lsnOf(range, 'End-LSN') };
+}
+
+function lsnOf(range: Fields, name: string): Lsn {
+  const text = range[name];
+  return typeof text === 'string' && isLsn(text) ? parseLsn(text) : fail(name, text);
 }

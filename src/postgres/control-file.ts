@@ -2,9 +2,10 @@ import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { crc32c } from '../bytes/crc32c.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { lsn, type Lsn } from './lsn.ts';
+import { isSegmentSize } from './segment-name.ts';
 import { systemIdentifier, type SystemIdentifier } from './system-identifier.ts';
-import { timeline, type Timeline } from './timeline.ts';
-import { majorOfCatalog } from './version.ts';
+import { isTimeline, type Timeline } from './timeline.ts';
+import { controlCrcOffset, majorOfCatalog } from './version.ts';
 
 /*
  * global/pg_control, after catalog/pg_control.h (ControlFileData, CheckPoint) as a 64-bit little-endian
@@ -76,11 +77,6 @@ export interface ControlFile {
   readonly dataChecksums: boolean;
 }
 
-const crcOffsets = new Map([
-  [1300, 288],
-  [1800, 292],
-]);
-
 /** Throws `decode` for bytes that are damaged, `postgres-version` for a version that is not supported. */
 export function decodeControlFile(bytes: Uint8Array): ControlFile {
   const reader = new BoundedReader(bytes, 'pg_control');
@@ -108,8 +104,8 @@ export function decodeControlFile(bytes: Uint8Array): ControlFile {
     modifiedAt: at(24).i64(),
     checkpointLsn: lsn(at(32).u64()),
     redoLsn: lsn(at(40).u64()),
-    timeline: timeline(at(48).u32()),
-    previousTimeline: timeline(at(52).u32()),
+    timeline: readTimeline(at(48)),
+    previousTimeline: readTimeline(at(52)),
     nextXid: at(64).u64(),
     checkpointTime: at(104).i64(),
     minRecoveryLsn: lsn(at(136).u64()),
@@ -121,18 +117,28 @@ export function decodeControlFile(bytes: Uint8Array): ControlFile {
     blockBytes: at(216).u32(),
     relationSegmentBlocks: at(220).u32(),
     walBlockBytes: at(224).u32(),
-    segmentBytes: at(228).u32(),
+    segmentBytes: readSegmentSize(at(228)),
     dataChecksums: at(252).u32() !== 0,
   };
 }
 
+function readTimeline(reader: BoundedReader): Timeline {
+  const value = reader.u32();
+  return isTimeline(value) ? value : reader.fail('a timeline of 0');
+}
+
+function readSegmentSize(reader: BoundedReader): number {
+  const sizeBytes = reader.u32();
+  return isSegmentSize(sizeBytes) ? sizeBytes : reader.fail(`WAL segments of ${sizeBytes} bytes`);
+}
+
 function checkCrc(bytes: Uint8Array, controlVersion: number): void {
-  const crcOffset = crcOffsets.get(controlVersion);
+  const crcOffset = controlCrcOffset(controlVersion);
   if (crcOffset === undefined) {
     const swapped = (controlVersion & 0xffff) === 0 ? ', perhaps of a machine with another byte order' : '';
     throw new PgrecallError(
       'postgres-version',
-      `pg_control has version ${controlVersion}${swapped}; pgrecall reads 1300 (14 to 17) and 1800 (18)`,
+      `pg_control has version ${controlVersion}${swapped}; pgrecall reads 1300 (14 to 16), 1700 and 1800`,
     );
   }
   const stored = new BoundedReader(bytes, 'pg_control', crcOffset).u32();

@@ -14,6 +14,11 @@ export function lsn(value: bigint | number): Lsn {
 
 const pattern = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/;
 
+/** Whether the text is PostgreSQL's notation of one. */
+export function isLsn(text: string): boolean {
+  return pattern.test(text);
+}
+
 /** Reads PostgreSQL's notation, `16/B374D848`. Throws `usage` where the text is not one. */
 export function parseLsn(text: string): Lsn {
   const match = pattern.exec(text);

@@ -1,6 +1,6 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { lsn, type Lsn } from './lsn.ts';
-import { formatTimeline, timeline, type Timeline } from './timeline.ts';
+import { formatTimeline, isTimeline, type Timeline } from './timeline.ts';
 
 /*
  * Names of WAL files, after access/xlog_internal.h (XLogFileName, XLogFromFileName):
@@ -78,6 +78,8 @@ export function parseSegmentName(text: string, sizeBytes: number): SegmentName {
   if (!isSegmentName(text)) {
     throw new PgrecallError('wal-name', `"${text}" is not the name of a WAL segment; expected 24 hexadecimal digits`);
   }
+  const onTimeline = Number.parseInt(text.slice(0, 8), 16);
+  if (!isTimeline(onTimeline)) throw new PgrecallError('wal-name', `"${text}" is of timeline 0, which there is not`);
   const perLog = segmentsPerLog(sizeBytes);
   const within = BigInt(`0x${text.slice(16)}`);
   if (within >= perLog) {
@@ -87,7 +89,7 @@ export function parseSegmentName(text: string, sizeBytes: number): SegmentName {
     );
   }
   return {
-    timeline: timeline(Number.parseInt(text.slice(0, 8), 16)),
+    timeline: onTimeline,
     number: segmentNumber(BigInt(`0x${text.slice(8, 16)}`) * perLog + within),
   };
 }

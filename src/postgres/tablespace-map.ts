@@ -9,29 +9,34 @@ export interface TablespaceLink {
   readonly path: string;
 }
 
+/** Throws `decode` where a line is not an oid and a path, or the last one has no end. */
 export function parseTablespaceMap(text: string): TablespaceLink[] {
   const links: TablespaceLink[] = [];
   let line = '';
-  for (let i = 0; i < text.length; i += 1) {
-    const character = text[i];
-    if (character === '\\' && i + 1 < text.length) {
-      i += 1;
-      line += text[i];
+  let escaped = false;
+  for (const character of text) {
+    if (escaped) {
+      line += character;
+      escaped = false;
+    } else if (character === '\\') {
+      escaped = true;
     } else if (character === '\n' || character === '\r') {
+      // empty: the second half of a line's end of two characters
       if (line !== '') links.push(parseLine(line));
       line = '';
     } else {
       line += character;
     }
   }
-  if (line !== '') links.push(parseLine(line));
+  if (line !== '' || escaped) throw new PgrecallError('decode', `tablespace_map: its last line is cut: "${line}"`);
   return links;
 }
 
 function parseLine(line: string): TablespaceLink {
-  const match = /^(\d+) ([\s\S]+)$/.exec(line);
-  if (!match) throw new PgrecallError('decode', `tablespace_map: cannot read "${line}"`);
-  return { oid: Number(match[1]), path: match[2] ?? '' };
+  const match = /^([1-9]\d{0,9}) ([^]+)$/.exec(line);
+  const oid = Number(match?.[1]);
+  if (!match || oid > 0xffff_ffff) throw new PgrecallError('decode', `tablespace_map: cannot read "${line}"`);
+  return { oid, path: match[2] ?? '' };
 }
 
 export function formatTablespaceMap(links: readonly TablespaceLink[]): string {

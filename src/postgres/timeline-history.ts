@@ -1,6 +1,6 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatLsn, parseLsn, type Lsn } from './lsn.ts';
-import { timeline, type Timeline } from './timeline.ts';
+import { isTimeline, type Timeline } from './timeline.ts';
 
 /*
  * Timeline history files, after access/transam/timeline.c: a line for each ancestor, oldest first, its number,
@@ -20,23 +20,25 @@ export interface TimelineHistory {
   readonly parents: readonly HistoryEntry[];
 }
 
-/** Throws `decode` where a line cannot be read, or ancestors do not ascend. */
+/** Throws `decode` where a line cannot be read, or ancestors do not ascend, or the last line has no end. */
 export function parseHistory(text: string, of: Timeline): TimelineHistory {
+  if (text !== '' && !text.endsWith('\n')) {
+    // PostgreSQL ends every line; half an LSN would look like another one
+    throw new PgrecallError('decode', `history of timeline ${of}: its last line is cut`);
+  }
   const parents: HistoryEntry[] = [];
   text.split('\n').forEach((line, i) => {
     if (/^\s*(#|$)/.test(line)) return;
-    const match = /^\s*(\d+)\s+([0-9A-F]{1,8}\/[0-9A-F]{1,8})(?:\s+(.*))?$/i.exec(line);
+    const match = /^\s*(\d+)\s+([0-9A-F]{1,8}\/[0-9A-F]{1,8})(?:\s+([^]*))?$/i.exec(line);
     const previous = parents.at(-1);
-    const entry = match && {
-      timeline: timeline(Number(match[1])),
-      switchLsn: parseLsn(match[2] ?? ''),
-      reason: match[3] ?? '',
-    };
-    if (!entry) throw new PgrecallError('decode', `history of timeline ${of}: cannot read line ${i + 1}: "${line}"`);
-    if (entry.timeline >= of || (previous && entry.timeline <= previous.timeline)) {
+    const parent = Number(match?.[1]);
+    if (!match || !isTimeline(parent)) {
+      throw new PgrecallError('decode', `history of timeline ${of}: cannot read line ${i + 1}: "${line}"`);
+    }
+    if (parent >= of || (previous && parent <= previous.timeline)) {
       throw new PgrecallError('decode', `history of timeline ${of}: timelines do not ascend in line ${i + 1}`);
     }
-    parents.push(entry);
+    parents.push({ timeline: parent, switchLsn: parseLsn(match[2] ?? ''), reason: match[3] ?? '' });
   });
   return { timeline: of, parents };
 }

@@ -5,11 +5,16 @@ declare const timelineBrand: unique symbol;
 /** A timeline's number, 1 to 2^32 - 1 (PostgreSQL's `TimeLineID`). */
 export type Timeline = number & { readonly [timelineBrand]: true };
 
+export function isTimeline(value: number): value is Timeline {
+  return Number.isInteger(value) && value >= 1 && value <= 0xffff_ffff;
+}
+
+/** Throws `usage` where it is none. */
 export function timeline(value: number): Timeline {
-  if (!Number.isInteger(value) || value < 1 || value > 0xffff_ffff) {
+  if (!isTimeline(value)) {
     throw new PgrecallError('usage', `${value} is not a timeline; expected a whole number from 1 to 4294967295`);
   }
-  return value as Timeline;
+  return value;
 }
 
 /** Eight hexadecimal digits, as in the names of WAL files. */
