@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { hasCode } from '../errors/pgrecall-error.ts';
-import { ReceivingSegment, readLeftBehind, removeReceived, usedBytes } from './receive-segment.ts';
+import { usedBytes } from './partial-segment.ts';
+import { ReceivingSegment, readLeftBehind, removeReceived } from './receive-segment.ts';
 
 const sizeBytes = 1024 * 1024;
 const name = '000000010000000000000003';

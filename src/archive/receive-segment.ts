@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { isErrno, PgrecallError } from '../errors/pgrecall-error.ts';
 import { isPartialName, isSegmentName } from '../postgres/segment-name.ts';
+import { usedBytes } from './partial-segment.ts';
 
 /*
  * The WAL segments that are being received, as files of this host:
@@ -188,13 +189,6 @@ function usedBytesOf(descriptor: number, sizeBytes: number): number {
     end = start;
   }
   return 0;
-}
-
-/** Up to where `bytes` hold anything but zeros: how much of a partial segment was received, at most. */
-export function usedBytes(bytes: Uint8Array): number {
-  let end = bytes.length;
-  while (end > 0 && bytes[end - 1] === 0) end -= 1;
-  return end;
 }
 
 function writeAll(descriptor: number, bytes: Uint8Array, position: number): void {

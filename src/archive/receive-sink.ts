@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { usedBytes } from './receive-segment.ts';
+import { usedBytes } from './partial-segment.ts';
 
 /**
  * Where received WAL goes for good. When a method has returned, the repository holds it durably.

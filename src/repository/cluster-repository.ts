@@ -11,23 +11,9 @@ import { packIdFromBytes, parsePackId, type PackId } from './pack-id.ts';
 import { PackReader } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
-import { maxWholeBytes, openWhole, wholeBound, writeWhole } from './sealed-object.ts';
+import { maxWholeBytes, openWhole, wholeBound, writeParts, writeWhole } from './sealed-object.ts';
 import { SealedReader, type SealContext } from './sealed-reader.ts';
 import { SealedWriter } from './sealed-writer.ts';
-
-const namePattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
-
-export function isClusterName(name: string): boolean {
-  return namePattern.test(name);
-}
-
-/** Throws `usage`. */
-export function checkClusterName(name: string): void {
-  if (isClusterName(name)) return;
-  throw new PgrecallError('usage', `"${name}" cannot be the name of a cluster`, {
-    hint: 'up to 63 of a-z, 0-9, _ and -, not beginning with _ or -; capital letters are not taken',
-  });
-}
 
 /** Reads at once where the storage is slow to answer. */
 const parallelReads = 64;
@@ -115,6 +101,42 @@ export class ClusterRepository {
     assert(bytes.length <= maxWholeBytes, `an object of ${bytes.length} bytes`);
     const { storage } = this.repository;
     await writeWhole(await SealedWriter.create(storage, this.keyOf(key), 'object', this.#context, options), bytes);
+  }
+
+  /**
+   * Stores several byte runs as one sealed object, each a blob of its own (at most 64 MiB), so that one can be
+   * read without the others. Throws `object-exists` unless `replace`.
+   */
+  async putSealedParts(
+    key: string,
+    parts: readonly Uint8Array[],
+    options: { readonly replace?: boolean; readonly level?: number } = {},
+  ): Promise<void> {
+    const { storage } = this.repository;
+    const writer = await SealedWriter.create(storage, this.keyOf(key), 'object', this.#context, options);
+    await writeParts(writer, parts);
+  }
+
+  /** Opens what `putSealed` or `putSealedParts` stored. Throws `object-missing`, `object-damaged`, `object-swapped`. */
+  async openSealed(key: string): Promise<SealedReader> {
+    return SealedReader.open(this.repository.storage, this.keyOf(key), 'object', this.#context);
+  }
+
+  /** Names directly below a folder of this cluster, in byte order; none where it is absent. */
+  async listNames(folder: string): Promise<string[]> {
+    const names: string[] = [];
+    for await (const { name } of this.repository.storage.list(this.keyOf(folder))) names.push(name);
+    return names;
+  }
+
+  /** Whether there is such an object. */
+  async hasObject(key: string): Promise<boolean> {
+    return (await this.repository.storage.stat(this.keyOf(key))) !== undefined;
+  }
+
+  /** Removes an object; one that is not there is no error. Durable on return. */
+  async deleteObject(key: string): Promise<void> {
+    await this.repository.storage.delete(this.keyOf(key));
   }
 
   /** What `putSealed` stored. Throws `object-missing`, `object-damaged`, `object-swapped`, `blob-damaged`. */

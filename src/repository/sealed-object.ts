@@ -20,9 +20,16 @@ export function wholeBound(plainBytes: number): number {
 
 /** Streams `bytes` into `writer` and finishes it. */
 export async function writeWhole(writer: SealedWriter, bytes: Uint8Array): Promise<void> {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += maxChunkBytes) parts.push(bytes.subarray(at, at + maxChunkBytes));
+  await writeParts(writer, parts);
+}
+
+/** Each of `parts` as a blob, in order, then finishes the object. */
+export async function writeParts(writer: SealedWriter, parts: Iterable<Uint8Array>): Promise<void> {
   try {
-    for (let at = 0; at < bytes.length; at += maxChunkBytes) {
-      const appended = writer.append(bytes.subarray(at, at + maxChunkBytes));
+    for (const part of parts) {
+      const appended = writer.append(part);
       if (appended instanceof Promise) await appended;
     }
   } catch (error) {

@@ -1,0 +1,76 @@
+/*
+ * The script that PostgreSQL calls for each finished WAL file (archive_command): plain POSIX sh, so that the usual
+ * call costs two processes of a millisecond each and no start of Node.
+ *
+ * It exits 0 only
+ *   - on an acknowledgement that names this very file: its name, inode, size and time of change; or
+ *   - when `pgrecall wal push` has stored it.
+ * The acknowledgement is written by an archiver that works ahead of PostgreSQL (archiver.ts). While one runs, the
+ * script waits for it; a failure is handed over in the same way, so that the server's log has the reason.
+ *
+ *   <state>/archiver/pid           the archiver's process
+ *   <state>/archiver/ok/<file>     "<inode> <size> <mtime>" of the file that was stored
+ *   <state>/archiver/failed/<file> the same line, then why it could not be stored
+ */
+
+export interface ScriptOptions {
+  /** Absolute path of `bin/pgrecall`. */
+  readonly launcher: string;
+  readonly configFile: string;
+  readonly cluster: string;
+  readonly stateDirectory: string;
+  readonly dataDirectory: string;
+}
+
+/** Where the archiver and the script meet. */
+export function archiverDirectory(stateDirectory: string): string {
+  return `${stateDirectory}/archiver`;
+}
+
+/** The line that tells a file from every other that had its name: `stat -c '%i %s %Y'`. */
+export function fileIdentity(stat: { readonly ino: number; readonly size: number; readonly mtimeMs: number }): string {
+  return `${stat.ino} ${stat.size} ${Math.floor(stat.mtimeMs / 1000)}`;
+}
+
+/** Waits for a running archiver: so many times so many seconds. Then the file is pushed directly. */
+const pollSeconds = 0.01;
+const polls = 3000;
+
+export function archiveCommandScript(options: ScriptOptions): string {
+  const quote = quoteForShell;
+  return `#!/bin/sh
+# Made by pgrecall init: PostgreSQL's archive_command for the cluster "${options.cluster}".
+# Called with the path and the name of a finished WAL file; exit 0 means that it is stored, durably.
+path=$1
+name=$2
+state=${quote(archiverDirectory(options.stateDirectory))}
+
+identity=$(stat -c '%i %s %Y' "$path") || exit 1
+acknowledged() {
+  read -r line 2>/dev/null <"$state/ok/$name" && [ "$line" = "$identity" ]
+}
+failed() {
+  { read -r line && [ "$line" = "$identity" ] && cat >&2; } 2>/dev/null <"$state/failed/$name"
+}
+working() {
+  read -r pid 2>/dev/null <"$state/pid" && kill -0 "$pid" 2>/dev/null
+}
+
+acknowledged && exit 0
+tries=${polls}
+while [ "$tries" -gt 0 ] && working; do
+  sleep ${pollSeconds}
+  acknowledged && exit 0
+  if [ -e "$state/failed/$name" ]; then
+    failed && exit 1
+  fi
+  tries=$((tries - 1))
+done
+acknowledged && exit 0
+exec ${quote(options.launcher)} wal push "$path" --cluster ${quote(options.cluster)} --config ${quote(options.configFile)} --ahead
+`;
+}
+
+export function quoteForShell(text: string): string {
+  return /^[\w./:@+-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,108 @@
+import { BoundedReader } from '../bytes/bounded-reader.ts';
+import { ByteWriter } from '../bytes/byte-writer.ts';
+import type { RestorePoint, SegmentEnding, SegmentIndex } from '../wal/segment-index.ts';
+
+/**
+ * What a catalogue has to know of a segment: some tens of bytes, where its index has thousands. Times are
+ * microseconds since 2000-01-01 UTC, as in WAL.
+ */
+export interface SegmentSummary {
+  /** Of the first and the last transaction that committed; `undefined` where none did. */
+  readonly firstCommitTime: bigint | undefined;
+  readonly lastCommitTime: bigint | undefined;
+  /** The latest end of a transaction, aborted ones included: a target time after it is not in this segment. */
+  readonly latestEndTime: bigint | undefined;
+  /** Where its whole records end, in bytes from its beginning. */
+  readonly usedBytes: number;
+  readonly ending: SegmentEnding;
+  /** Whether its index is whole: WAL of an unknown version, or damaged, is archived all the same. */
+  readonly readable: boolean;
+  /** Whether the record that crosses into the next segment may be the end of a transaction or a restore point. */
+  readonly tailMayTell: boolean;
+  readonly restorePoints: readonly string[];
+}
+
+const endings: readonly SegmentEnding[] = ['full', 'switch', 'end-of-wal'];
+const format = 1;
+const flags = { commits: 4, ends: 8, readable: 16, tailMayTell: 32 } as const;
+
+/** Resource managers whose records end transactions or name restore points: XLOG and Transaction. */
+const tellingManagers = new Set([0, 1]);
+const resourceManagerAt = 17;
+
+export function summarize(index: SegmentIndex): SegmentSummary {
+  const columns = index.commitColumns;
+  let first: number | undefined;
+  let last: number | undefined;
+  let latest: number | undefined;
+  if (columns) {
+    const { times, kinds } = columns;
+    for (let i = 0; i < times.length; i += 1) {
+      const time = times[i] ?? 0;
+      if (latest === undefined || time > latest) latest = time;
+      // 0 commit, 2 commit of a prepared one
+      if (kinds[i] !== 0 && kinds[i] !== 2) continue;
+      first ??= time;
+      last = time;
+    }
+  }
+  const asTime = (value: number | undefined): bigint | undefined => (value === undefined ? undefined : BigInt(value));
+  return {
+    firstCommitTime: asTime(first),
+    lastCommitTime: asTime(last),
+    latestEndTime: asTime(latest),
+    usedBytes: Number(index.usedEndLsn - index.startLsn),
+    ending: index.ending,
+    readable: index.problem === undefined,
+    tailMayTell: tailMayTell(index),
+    restorePoints: index.restorePoints.map((point: RestorePoint) => point.name),
+  };
+}
+
+function tailMayTell({ tail }: SegmentIndex): boolean {
+  if (!tail) return false;
+  const manager = tail.bytes[resourceManagerAt];
+  return manager === undefined || tellingManagers.has(manager);
+}
+
+export function encodeSummary(summary: SegmentSummary, into: ByteWriter): void {
+  const { firstCommitTime, lastCommitTime, latestEndTime, restorePoints } = summary;
+  into.u8(format);
+  into.u8(
+    endings.indexOf(summary.ending) |
+      (firstCommitTime === undefined ? 0 : flags.commits) |
+      (latestEndTime === undefined ? 0 : flags.ends) |
+      (summary.readable ? flags.readable : 0) |
+      (summary.tailMayTell ? flags.tailMayTell : 0),
+  );
+  into.varint(summary.usedBytes);
+  if (firstCommitTime !== undefined) into.i64(firstCommitTime).i64(lastCommitTime ?? firstCommitTime);
+  if (latestEndTime !== undefined) into.i64(latestEndTime);
+  into.varint(restorePoints.length);
+  for (const name of restorePoints) into.text(name);
+}
+
+/** Fails through its reader on what `encodeSummary` cannot have made. */
+export function decodeSummary(reader: BoundedReader): SegmentSummary {
+  const found = reader.u8();
+  if (found !== format) reader.fail(`a summary of format ${found} where ${format} is expected`);
+  const head = reader.u8();
+  const ending = endings[head & 3] ?? reader.fail('an unknown ending');
+  const usedBytes = reader.varint();
+  const hasCommits = (head & flags.commits) !== 0;
+  const firstCommitTime = hasCommits ? reader.i64() : undefined;
+  const lastCommitTime = hasCommits ? reader.i64() : undefined;
+  const latestEndTime = (head & flags.ends) === 0 ? undefined : reader.i64();
+  const count = reader.varint();
+  if (count > reader.remaining) reader.fail(`${count} restore points in ${reader.remaining} bytes`);
+  return {
+    firstCommitTime,
+    lastCommitTime,
+    latestEndTime,
+    usedBytes,
+    ending,
+    readable: (head & flags.readable) !== 0,
+    tailMayTell: (head & flags.tailMayTell) !== 0,
+    restorePoints: Array.from({ length: count }, () => reader.text()),
+  };
+}

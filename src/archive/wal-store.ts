@@ -1,0 +1,328 @@
+import { hash } from 'node:crypto';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
+import {
+  isBackupHistoryName,
+  isHistoryName,
+  isPartialName,
+  isSegmentName,
+  parseSegmentName,
+  type SegmentName,
+} from '../postgres/segment-name.ts';
+import { parseHistory, type TimelineHistory } from '../postgres/timeline-history.ts';
+import { timeline, type Timeline } from '../postgres/timeline.ts';
+import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
+import { indexSegment, type SegmentIndex } from '../wal/segment-index.ts';
+import { checkSegment, checkSegmentSize } from './check-segment.ts';
+import { chooseBeginning, isBeginningOf, padded, usedPart } from './partial-segment.ts';
+import { WalIndexStore } from './wal-index-store.ts';
+import {
+  WalKeys,
+  logOfFolder,
+  otherContent,
+  parseWalObjectName,
+  timelineOfFolder,
+  walObjectName,
+  type WalObjectName,
+} from './wal-keys.ts';
+
+/** A whole segment as it is stored. */
+export interface StoredSegment extends SegmentName {
+  readonly name: string;
+  /** In the cluster's part of the repository. */
+  readonly key: string;
+  /** Of its content. */
+  readonly sha256: string;
+}
+
+export type Stored = 'stored' | 'already-there';
+
+/**
+ * The WAL archive of one incarnation of a cluster.
+ *
+ * The order of a segment's way in: the segment, durable; its index, durable; only then does a method return. A crash
+ * in between leaves a segment without an index, which the next push of the same segment mends, and which is read
+ * from the segment itself until then.
+ */
+export class WalStore {
+  readonly cluster: ClusterRepository;
+  readonly incarnation: Incarnation;
+  readonly keys: WalKeys;
+  readonly index: WalIndexStore;
+
+  constructor(cluster: ClusterRepository, incarnation: Incarnation) {
+    this.cluster = cluster;
+    this.incarnation = incarnation;
+    this.keys = new WalKeys(incarnation.number, incarnation.segmentBytes);
+    this.index = new WalIndexStore(cluster, this.keys);
+  }
+
+  get segmentBytes(): number {
+    return this.incarnation.segmentBytes;
+  }
+
+  /**
+   * Stores a file of pg_wal by what its name says it is. Throws `wal-name` for what is no WAL file, and what the
+   * method for its kind throws.
+   */
+  async put(name: string, bytes: Uint8Array): Promise<Stored> {
+    if (isSegmentName(name)) return this.putSegment(name, bytes);
+    if (isHistoryName(name)) return this.putHistory(name, bytes);
+    if (isPartialName(name)) return this.putPartial(name.slice(0, -'.partial'.length), bytes);
+    if (isBackupHistoryName(name)) return this.#putBackupHistory(name, bytes);
+    throw new PgrecallError('wal-name', `"${name}" is not the name of a WAL file`, {
+      hint: 'a segment (24 hexadecimal digits), 00000002.history, a .partial or a .backup file',
+    });
+  }
+
+  /** The file of that name as the server would have it; `undefined` where the archive has none. */
+  async get(name: string): Promise<Uint8Array | undefined> {
+    if (isSegmentName(name)) return (await this.getSegment(name)) ?? this.getPartial(name);
+    if (isHistoryName(name)) return this.getHistory(name);
+    if (isPartialName(name)) return this.getPartial(name.slice(0, -'.partial'.length));
+    if (isBackupHistoryName(name)) return this.#getOrAbsent(this.#backupHistoryKey(name), maxTextBytes);
+    throw new PgrecallError('wal-name', `"${name}" is not the name of a WAL file`);
+  }
+
+  // Whole segments
+
+  /** Throws `wal-other-content` where two contents have that name, `wal-name`. */
+  async findSegment(name: string): Promise<StoredSegment | undefined> {
+    const parsed = parseSegmentName(name, this.segmentBytes);
+    const found = (await this.#contents(parsed, name)).filter(({ kind }) => kind === 'segment');
+    const [only, second] = found;
+    if (!only) return undefined;
+    const folder = this.#folderOf(parsed);
+    if (second) {
+      throw otherContent(name, this.cluster.repository.storage.description, found.map(walObjectName));
+    }
+    return { ...parsed, name, key: `${folder}/${walObjectName(only)}`, sha256: only.sha256 };
+  }
+
+  /** Throws `wal-other-content`, `wal-name`, and what damage in the repository throws. */
+  async getSegment(name: string): Promise<Uint8Array | undefined> {
+    const found = await this.findSegment(name);
+    return found && this.cluster.getSealed(found.key, this.segmentBytes);
+  }
+
+  /** Throws `wal-other-content`, `wal-other-cluster`, `wal-damaged`, `wal-name`. Durable on return. */
+  async putSegment(name: string, bytes: Uint8Array): Promise<Stored> {
+    const parsed = parseSegmentName(name, this.segmentBytes);
+    checkSegmentSize(name, bytes.length, this.incarnation);
+    checkSegment(name, parsed, bytes, this.incarnation);
+    const sha256 = hash('sha256', bytes, 'hex');
+    const before = await this.#contents(parsed, name);
+    const whole = before.filter(({ kind }) => kind === 'segment');
+    this.#refuseOther(name, whole, sha256);
+    if (whole.length > 0) {
+      if (!(await this.index.has(parsed))) await this.#putIndex(parsed, bytes);
+      return 'already-there';
+    }
+    await this.#putContent(parsed, { segment: name, kind: 'segment', sha256 }, bytes);
+    // Another archiver may have stored another content at the same time: then each of the two sees both.
+    this.#refuseOther(name, (await this.#contents(parsed, name)).filter(isWhole), sha256);
+    await this.#putIndex(parsed, bytes);
+    await this.#dropBeginnings(parsed, before, bytes);
+    return 'stored';
+  }
+
+  #refuseOther(name: string, whole: readonly WalObjectName[], sha256: string): void {
+    if (whole.every((content) => content.sha256 === sha256)) return;
+    throw otherContent(name, this.cluster.repository.storage.description, whole.map(walObjectName));
+  }
+
+  async #putIndex(parsed: SegmentName, bytes: Uint8Array): Promise<void> {
+    const index = tryToIndex(bytes);
+    if (index) await this.index.write(parsed, index);
+  }
+
+  async #putContent(parsed: SegmentName, name: WalObjectName, bytes: Uint8Array): Promise<void> {
+    try {
+      await this.cluster.putSealed(`${this.#folderOf(parsed)}/${walObjectName(name)}`, bytes);
+    } catch (error) {
+      // The key holds the content's hash: whoever was faster stored the same.
+      if (!hasCode(error, 'object-exists')) throw error;
+    }
+  }
+
+  // Beginnings of segments
+
+  /**
+   * Stores the beginning of a segment; what of it is only zeros at the end does not count. A beginning that another
+   * one goes on from is replaced by it; two that contradict each other are both kept. Durable on return.
+   */
+  async putPartial(name: string, bytes: Uint8Array): Promise<Stored> {
+    const parsed = parseSegmentName(name, this.segmentBytes);
+    const used = usedPart(bytes);
+    if (used.length === 0) return 'already-there';
+    checkSegment(name, parsed, used, this.incarnation);
+    const whole = await this.getSegment(name);
+    if (whole && isBeginningOf(used, whole)) return 'already-there';
+    const sha256 = hash('sha256', used, 'hex');
+    const superfluous: WalObjectName[] = [];
+    for (const content of await this.#contents(parsed, name)) {
+      if (content.kind !== 'partial') continue;
+      if (content.sha256 === sha256) return 'already-there';
+      const stored = await this.#getOrAbsent(`${this.#folderOf(parsed)}/${walObjectName(content)}`, this.segmentBytes);
+      if (!stored) continue;
+      if (isBeginningOf(used, stored)) return 'already-there';
+      if (isBeginningOf(stored, used)) superfluous.push(content);
+    }
+    await this.#putContent(parsed, { segment: name, kind: 'partial', sha256 }, used);
+    for (const content of superfluous) await this.#delete(parsed, content);
+    return 'stored';
+  }
+
+  /**
+   * The beginning that is archived of a segment, filled with zeros to a segment's size as PostgreSQL wants it; of
+   * several the one with the most WAL.
+   */
+  async getPartial(name: string): Promise<Uint8Array | undefined> {
+    const parsed = parseSegmentName(name, this.segmentBytes);
+    const beginnings: Uint8Array[] = [];
+    for (const content of await this.#contents(parsed, name)) {
+      if (content.kind !== 'partial') continue;
+      const stored = await this.#getOrAbsent(`${this.#folderOf(parsed)}/${walObjectName(content)}`, this.segmentBytes);
+      if (stored) beginnings.push(stored);
+    }
+    const best = chooseBeginning(beginnings);
+    return best && padded(best, this.segmentBytes);
+  }
+
+  async #dropBeginnings(parsed: SegmentName, before: readonly WalObjectName[], whole: Uint8Array): Promise<void> {
+    for (const content of before) {
+      if (content.kind !== 'partial') continue;
+      const stored = await this.#getOrAbsent(`${this.#folderOf(parsed)}/${walObjectName(content)}`, this.segmentBytes);
+      if (stored && isBeginningOf(stored, whole)) await this.#delete(parsed, content);
+    }
+  }
+
+  async #delete(parsed: SegmentName, content: WalObjectName): Promise<void> {
+    await this.cluster.deleteObject(`${this.#folderOf(parsed)}/${walObjectName(content)}`);
+  }
+
+  // Histories
+
+  /** Throws `wal-other-content`, `wal-name`, `decode`. Durable on return. */
+  async putHistory(name: string, bytes: Uint8Array): Promise<Stored> {
+    parseHistory(Buffer.from(bytes).toString('utf8'), this.#timelineOf(name));
+    return this.#putText(name, this.keys.historyKey(name), bytes);
+  }
+
+  async getHistory(name: string): Promise<Uint8Array | undefined> {
+    this.#timelineOf(name);
+    return this.#getOrAbsent(this.keys.historyKey(name), maxTextBytes);
+  }
+
+  /** Every history that is archived, by its timeline. */
+  async readHistories(): Promise<Map<Timeline, TimelineHistory>> {
+    const histories = new Map<Timeline, TimelineHistory>();
+    for (const name of await this.cluster.listNames(this.keys.walFolder)) {
+      if (!isHistoryName(name)) continue;
+      const of = this.#timelineOf(name);
+      const bytes = await this.getHistory(name);
+      if (bytes) histories.set(of, parseHistory(Buffer.from(bytes).toString('utf8'), of));
+    }
+    return histories;
+  }
+
+  #timelineOf(name: string): Timeline {
+    if (!isHistoryName(name)) throw new PgrecallError('wal-name', `"${name}" is not the name of a history file`);
+    return timeline(Number.parseInt(name.slice(0, 8), 16));
+  }
+
+  async #putBackupHistory(name: string, bytes: Uint8Array): Promise<Stored> {
+    return this.#putText(name, this.#backupHistoryKey(name), bytes);
+  }
+
+  #backupHistoryKey(name: string): string {
+    return `${this.#folderOf(parseSegmentName(name.slice(0, 24), this.segmentBytes))}/${name}`;
+  }
+
+  async #putText(name: string, key: string, bytes: Uint8Array): Promise<Stored> {
+    try {
+      await this.cluster.putSealed(key, bytes);
+      return 'stored';
+    } catch (error) {
+      if (!hasCode(error, 'object-exists')) throw error;
+    }
+    const stored = await this.cluster.getSealed(key, maxTextBytes);
+    if (Buffer.compare(stored, bytes) === 0) return 'already-there';
+    throw otherContent(name, this.cluster.repository.storage.description, [key]);
+  }
+
+  // What there is
+
+  /** Timelines of which there are segments, ascending. */
+  async listTimelines(): Promise<Timeline[]> {
+    const names = await this.cluster.listNames(this.keys.walFolder);
+    return names.map(timelineOfFolder).filter((found) => found !== undefined);
+  }
+
+  /** Logs (4 GiB of WAL) of which there are segments, ascending. */
+  async listLogs(of: Timeline): Promise<bigint[]> {
+    const names = await this.cluster.listNames(`${this.keys.walFolder}/${formatFolder(of)}`);
+    return names.map(logOfFolder).filter((found) => found !== undefined);
+  }
+
+  /** What lies in a log's folder, in the order of the segments; beginnings included. */
+  async listLog(of: Timeline, log: bigint): Promise<WalObjectName[]> {
+    const names = await this.cluster.listNames(this.keys.logFolder(of, log));
+    return names.map(parseWalObjectName).filter((found) => found !== undefined);
+  }
+
+  /** Every whole segment, by timeline and position. */
+  async *listSegments(): AsyncGenerator<StoredSegment> {
+    for (const of of await this.listTimelines()) {
+      for (const log of await this.listLogs(of)) {
+        for (const content of await this.listLog(of, log)) {
+          if (content.kind !== 'segment') continue;
+          const parsed = parseSegmentName(content.segment, this.segmentBytes);
+          const key = `${this.keys.logFolder(of, log)}/${walObjectName(content)}`;
+          yield { ...parsed, name: content.segment, key, sha256: content.sha256 };
+        }
+      }
+    }
+  }
+
+  #folderOf({ timeline: of, number }: SegmentName): string {
+    return this.keys.logFolder(of, this.keys.logOf(number));
+  }
+
+  /** What is stored under a segment's name: whole or partial, most often one or none. */
+  async #contents(parsed: SegmentName, name: string): Promise<WalObjectName[]> {
+    const names = await this.cluster.listNames(this.#folderOf(parsed));
+    return names
+      .filter((candidate) => candidate.startsWith(name))
+      .map(parseWalObjectName)
+      .filter((found) => found !== undefined);
+  }
+
+  async #getOrAbsent(key: string, limitBytes: number): Promise<Uint8Array | undefined> {
+    try {
+      return await this.cluster.getSealed(key, limitBytes);
+    } catch (error) {
+      if (hasCode(error, 'object-missing')) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** History and backup files have some lines; nothing comes near this. */
+const maxTextBytes = 16_777_216;
+
+function isWhole({ kind }: WalObjectName): boolean {
+  return kind === 'segment';
+}
+
+function formatFolder(of: Timeline): string {
+  return of.toString(16).toUpperCase().padStart(8, '0');
+}
+
+/** WAL that cannot be read is archived all the same: only its index is missing then. */
+function tryToIndex(bytes: Uint8Array): SegmentIndex | undefined {
+  try {
+    return indexSegment(bytes);
+  } catch {
+    return undefined;
+  }
+}
