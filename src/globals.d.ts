@@ -4,13 +4,12 @@
  */
 
 declare namespace WebAssembly {
-  class Module {
-    constructor(bytes: Uint8Array);
-  }
+  type Module = object;
+  const Module: new (bytes: Uint8Array) => Module;
 
   class Instance {
     constructor(module: Module, imports: Readonly<Record<string, never>>);
-    readonly exports: unknown;
+    readonly exports: Readonly<Record<string, unknown>>;
   }
 
   interface Memory {

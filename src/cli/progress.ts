@@ -4,12 +4,12 @@ import { formatBytes, formatDuration } from './format.ts';
 /** Shows how far a long operation is. */
 export interface Progress {
   /** The expected total, once known. */
-  total(bytes: number): void;
-  advance(bytes: number): void;
+  readonly total: (bytes: number) => void;
+  readonly advance: (bytes: number) => void;
   /** Says what goes on now, in place of the bar until the next advance. */
-  say(text: string): void;
+  readonly say: (text: string) => void;
   /** Takes the line away. */
-  end(): void;
+  readonly end: () => void;
 }
 
 const redrawMs = 100;
@@ -26,7 +26,7 @@ export function startProgress(context: CliContext, title: string): Progress {
   const line = (nowMs: number): string => {
     const seconds = Math.max((nowMs - startedMs) / 1000, 0.001);
     const rate = doneBytes / seconds;
-    const parts = [`${formatBytes(doneBytes)}`, `${formatBytes(rate)}/s`];
+    const parts = [formatBytes(doneBytes), `${formatBytes(rate)}/s`];
     if (totalBytes > 0) {
       const share = Math.min(doneBytes / totalBytes, 1);
       parts[0] = `${Math.floor(share * 100)} % of ${formatBytes(totalBytes)}`;

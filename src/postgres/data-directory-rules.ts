@@ -75,5 +75,7 @@ export function isRelationDirectory(parts: readonly string[]): boolean {
 
 function isDatabaseDirectory(parts: readonly string[]): boolean {
   if (parts[0] === 'base') return parts.length === 2 && /^\d+$/.test(parts[1] ?? '');
-  return parts[0] === 'pg_tblspc' && parts.length === 4 && /^PG_/.test(parts[2] ?? '') && /^\d+$/.test(parts[3] ?? '');
+  return (
+    parts[0] === 'pg_tblspc' && parts.length === 4 && (parts[2] ?? '').startsWith('PG_') && /^\d+$/.test(parts[3] ?? '')
+  );
 }

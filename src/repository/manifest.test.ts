@@ -95,9 +95,9 @@ const extentsArbitrary = fc
       const blobOffset = whole ? 0 : Math.floor(start * (plain - 1));
       const lengthBytes = whole ? plain : 1 + Math.floor(share * (plain - blobOffset - 1));
       const blob = { offset, storedBytes: 17 + Math.floor(saved * (plain - 1)), plainBytes: plain };
-      const extent = { fileOffset, lengthBytes, pack, blob, blobOffset };
+      const one = { fileOffset, lengthBytes, pack, blob, blobOffset };
       fileOffset += lengthBytes;
-      return extent;
+      return one;
     });
   });
 
@@ -123,7 +123,7 @@ const entryArbitrary = fc
 
 /** In order, and nothing below a file or a link. */
 function asDirectory(entries: readonly ManifestEntry[]): ManifestEntry[] {
-  const sorted = [...entries].sort((a, b) => comparePaths(encodePath(a.path), encodePath(b.path)));
+  const sorted = [...entries].toSorted((a, b) => comparePaths(encodePath(a.path), encodePath(b.path)));
   const kept: ManifestEntry[] = [];
   for (const one of sorted) {
     const blocked = kept.some((other) => other.kind !== 'directory' && one.path.startsWith(`${other.path}/`));
@@ -144,7 +144,7 @@ for (const passphrase of [undefined, 'secret']) {
         await written(cluster, entries);
         assert.deepEqual(await readBack(cluster), entries);
         await using reader = await cluster.openManifest('b1');
-        const used = new Set(entries.flatMap((one) => one.extents.map((extent) => extent.pack)));
+        const used = new Set(entries.flatMap((one) => one.extents.map(({ pack }) => pack)));
         assert.deepEqual(new Set(await reader.packs()), used);
         await reader.verify();
       }),
@@ -232,7 +232,7 @@ test('names that are not UTF-8 come back byte for byte', async () => {
   const paths = ['a', 'b/\u{dcff}x', 'b/\u{dce9}t\u{dce9}', '한글'];
   await written(
     cluster,
-    paths.map((path) => entry(path)).sort((a, b) => comparePaths(encodePath(a.path), encodePath(b.path))),
+    paths.map((path) => entry(path)).toSorted((a, b) => comparePaths(encodePath(a.path), encodePath(b.path))),
   );
   const found = (await readBack(cluster)).map(({ path }) => path);
   assert.deepEqual(new Set(found), new Set(paths));

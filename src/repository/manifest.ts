@@ -36,7 +36,7 @@ export interface StoredEntry extends Omit<ManifestEntry, 'extents'> {
   readonly extents: readonly Extent[] | undefined;
   readonly extentCount: number;
   /** The file map, wherever it is. Throws `manifest-hostile`, `blob-damaged`. */
-  loadExtents(): Promise<readonly Extent[]>;
+  readonly loadExtents: () => Promise<readonly Extent[]>;
 }
 
 /** Maps of more extents than this are blobs of their own. */

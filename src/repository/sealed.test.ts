@@ -72,7 +72,7 @@ for (const { form, options } of forms) {
       assert.deepEqual(await reader.blobs(), places);
       for (const prefetched of [0, 100, 1_500_000, 1e9]) {
         await reader.prefetch(places[1]?.offset ?? 0, prefetched);
-        for (const [index, chunk] of [...chunks.entries()].reverse()) {
+        for (const [index, chunk] of [...chunks.entries()].toReversed()) {
           const place = places[index];
           assert.ok(place && Buffer.from(await reader.read(place)).equals(chunk));
         }

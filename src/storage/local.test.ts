@@ -117,14 +117,14 @@ test('what a writer that died left behind is not listed, and is swept; that of o
   for await (const { name } of storage.list('packs')) listed.push(name);
   assert.deepEqual(listed, ['good']);
   assert.equal(await storage.sweepTemporaries(), 1);
-  assert.deepEqual(readdirSync(join(root, 'packs')).sort(), ['good', ...others].sort());
+  assert.deepEqual(readdirSync(join(root, 'packs')).toSorted(), ['good', ...others].toSorted());
 });
 
 const failingWrite = (code: string): LocalFileSystem => ({
   ...nodeFileSystem,
-  writeSync: (() => {
+  writeSync: () => {
     throw Object.assign(new Error(`${code}: injected`), { code });
-  }) as LocalFileSystem['writeSync'],
+  },
 });
 
 for (const code of ['ENOSPC', 'EDQUOT']) {

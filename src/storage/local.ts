@@ -149,9 +149,11 @@ export class LocalStorage implements Storage {
     if (directory === this.#root) {
       const made = this.#fs.mkdirSync(directory, { recursive: true, mode: 0o700 });
       // `made` is the topmost directory that was missing: it and all below it are new names.
-      for (let path = directory; made !== undefined; path = dirname(path)) {
-        this.#syncDirectory(dirname(path));
-        if (path === made || path === dirname(path)) break;
+      if (made !== undefined) {
+        for (let path = directory; ; path = dirname(path)) {
+          this.#syncDirectory(dirname(path));
+          if (path === made || path === dirname(path)) break;
+        }
       }
     } else {
       const parent = dirname(directory);
@@ -223,7 +225,7 @@ export class LocalStorage implements Storage {
       }
       entries.push({ name, kind: isDirectory ? 'folder' : 'object' });
     }
-    return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+    return entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   #readDirectory(directory: string): ReturnType<typeof readEntries> {

@@ -97,7 +97,7 @@ export class MemoryStorage implements Storage {
       const [name = '', ...rest] = key.slice(start.length).split('/');
       found.set(name, { name, kind: rest.length > 0 ? 'folder' : 'object' });
     }
-    yield* [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    yield* [...found.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   async delete(key: string): Promise<void> {
