@@ -1,6 +1,6 @@
 import type { CliContext } from './context.ts';
 
-/** Options as the command line gave them, in camelCase: strings, `true`, or lists for repeatable ones. */
+/** Options as the command line or the environment gave them, in camelCase: strings, `true`, or lists for repeatable ones. */
 export type Options = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 /** What a command file exports; the result is the exit status. */
@@ -26,6 +26,8 @@ export interface CommandSpec {
   /** `<cluster>` required, `[backup]` optional, in order. */
   readonly positional: readonly string[];
   readonly help: string;
+  /** The heading under which `pgrecall --help` lists it. */
+  readonly group?: string;
   readonly options: readonly OptionSpec[];
   /** Loads the command's own file, so that no command pays for another's dependencies. */
   readonly load: () => Promise<RunCommand>;

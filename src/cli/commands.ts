@@ -19,6 +19,7 @@ const jobs: OptionSpec = { flags: '--jobs <n>', help: 'worker threads; the numbe
 export const commands: readonly CommandSpec[] = [
   {
     name: 'init',
+    group: 'Set-up',
     positional: [cluster],
     help: 'write the configuration, make the repository, say what the server needs for archiving',
     options: [
@@ -33,6 +34,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'check',
+    group: 'Set-up',
     positional: ['[cluster]'],
     help: 'connect, read settings and rights, switch a segment and wait until it is in the repository',
     options: [{ flags: '--timeout <seconds>', help: 'how long to wait for the segment (60)' }],
@@ -40,6 +42,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'backup',
+    group: 'Backups',
     positional: [cluster],
     help: 'back up the cluster',
     options: [
@@ -53,6 +56,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'list',
+    group: 'Backups',
     positional: ['[cluster]'],
     help: 'the backups, and what can be recovered',
     options: [],
@@ -60,6 +64,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'show',
+    group: 'Backups',
     positional: [cluster, '<backup>'],
     help: 'everything about one backup',
     options: [{ flags: '--files', help: 'list its files' }],
@@ -67,6 +72,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'verify',
+    group: 'Backups',
     positional: [cluster, '[backup]'],
     help: 'read and check every object, and the continuity of WAL',
     options: [jobs],
@@ -74,6 +80,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'restore',
+    group: 'Recovery',
     positional: [cluster],
     help: 'restore to a new directory, ready to recover to any moment',
     options: [
@@ -95,6 +102,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'resume',
+    group: 'Recovery',
     positional: ['[cluster]'],
     help: 'leave the pause at the target: pg_wal_replay_resume, and wait for the promotion',
     options: [
@@ -105,6 +113,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'wal push',
+    group: 'WAL',
     positional: ['<path>'],
     help: 'archive one WAL segment or history file; durable on exit 0',
     options: [
@@ -115,6 +124,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'wal get',
+    group: 'WAL',
     positional: ['<name>', '<path>'],
     help: 'fetch one WAL file; exit 1 where the archive has no such file',
     options: [
@@ -125,6 +135,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'wal prefetch',
+    group: 'WAL',
     positional: ['<name>', '<directory>'],
     help: 'fetch the segments after the named one ahead of PostgreSQL',
     options: [
@@ -135,6 +146,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'wal archive',
+    group: 'WAL',
     positional: [cluster],
     help: 'the archiver: works ahead of archive_command',
     options: [
@@ -147,6 +159,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'wal receive',
+    group: 'WAL',
     positional: [cluster],
     help: 'the streaming receiver: WAL as it is written, through a replication slot',
     options: [
@@ -157,6 +170,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'wal list',
+    group: 'WAL',
     positional: [cluster],
     help: 'timelines, ranges and gaps of the archived WAL',
     options: [],
@@ -164,6 +178,7 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     name: 'demo',
+    group: 'Trying it',
     positional: [],
     help: 'an embedded PostgreSQL, a DVD rental database, a disaster, and the recovery: with the proof',
     options: [{ flags: '--keep', help: 'leave everything in place at the end' }],

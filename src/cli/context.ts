@@ -1,7 +1,7 @@
-import type { ClusterConfig, Config } from '../config/config.ts';
+import type { ClusterConfig, Config, LoadConfigOptions } from '../config/config.ts';
 import type { Repository } from '../repository/repository.ts';
 
-/** What a command is given of the world; made by `main.ts`, or by a test. */
+/** What a command is given of the world; made by `run.ts`, or by a test. */
 export interface CliContext {
   /** Absolute path of `bin/pgrecall`, for the scripts that PostgreSQL calls. */
   readonly launcher: string;
@@ -20,9 +20,13 @@ export interface CliContext {
   stderr(text: string): void;
   /** Writes to stderr as it is, for a progress line. */
   stderrRaw(text: string): void;
+  /** Asks the administrator; absent where nobody sits at a terminal. An empty answer is `suggestion`. */
+  readonly ask?: (question: string, suggestion?: string) => Promise<string>;
   now(): Date;
   randomBytes(length: number): Uint8Array;
 
+  /** Where and how the configuration is looked for. */
+  readonly configuration: LoadConfigOptions;
   /** The configuration, read once. Throws `config-*`. */
   config(): Promise<Config>;
   /** The named cluster, or the only one. Throws `cluster-unknown`. */

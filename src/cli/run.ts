@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import type { ClusterConfig, Config } from '../config/config.ts';
+import type { ClusterConfig, Config, LoadConfigOptions } from '../config/config.ts';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import type { Repository } from '../repository/repository.ts';
 import { pgrecallVersion } from '../version.ts';
 import { commands } from './commands.ts';
 import type { CliContext } from './context.ts';
@@ -12,13 +13,18 @@ import { reportError } from './report-error.ts';
 /** Runs one command line from beginning to end; the result is the exit status. Never throws. */
 export async function run(argv: readonly string[], launcher: string): Promise<number> {
   let json = argv.includes('--json');
+  hideSecrets(argv);
   try {
-    const invocation = parseCommandLine(argv, commands, pgrecallVersion, (text) => write(1, text));
-    if (!invocation) return 0;
+    const invocation = parseCommandLine(argv, commands, {
+      version: pgrecallVersion,
+      env: process.env,
+      writeOut: (text) => write(1, text),
+      writeErr: (text) => write(2, text),
+    });
+    if (invocation.kind === 'printed') return invocation.exitStatus;
     json = invocation.json;
     const command = await invocation.spec.load();
-    const status = await command(invocation.arguments, makeContext(invocation, launcher));
-    return status;
+    return await command(invocation.arguments, makeContext(invocation, launcher));
   } catch (error) {
     const report = reportError(error);
     write(2, `${report.text}\n`);
@@ -27,37 +33,48 @@ export async function run(argv: readonly string[], launcher: string): Promise<nu
   }
 }
 
-function makeContext(invocation: Invocation, launcher: string): CliContext {
+/** A password on the command line is seen by everyone who lists processes; the name of this one takes its place. */
+function hideSecrets(argv: readonly string[]): void {
+  if (argv.some((word) => /:\/\/[^/@\s]*:[^@\s]*@|password\s*=/i.test(word))) process.title = 'pgrecall';
+}
+
+function makeContext(invocation: Invocation & { kind: 'command' }, launcher: string): CliContext {
+  const configuration: LoadConfigOptions = {
+    ...(invocation.configFile === undefined ? {} : { file: invocation.configFile }),
+    env: process.env,
+    cwd: process.cwd(),
+    home: homeDirectory(),
+    flags: invocation.arguments.options,
+  };
   let config: Promise<Config> | undefined;
-  const loadOnce = (): Promise<Config> =>
-    (config ??= import('../config/config.ts').then(async ({ loadConfig }) =>
-      loadConfig({
-        ...(invocation.configFile === undefined ? {} : { file: invocation.configFile }),
-        env: process.env,
-        cwd: process.cwd(),
-        home: userInfo().homedir,
-        flags: invocation.arguments.options,
-      }),
-    ));
+  const loadOnce = async (): Promise<Config> => {
+    config ??= import('../config/config.ts').then(({ loadConfig }) => loadConfig(configuration));
+    return config;
+  };
+  const signal = interruption();
   return {
     launcher,
     env: process.env,
-    cwd: process.cwd(),
+    cwd: configuration.cwd,
     json: invocation.json,
-    terminal: process.stderr.isTTY,
-    signal: interruption(),
+    terminal: isTerminal(process.stderr),
+    signal,
     stdout: (text) => write(1, `${text}\n`),
     stderr: (text) => write(2, `${text}\n`),
     stderrRaw: (text) => write(2, text),
+    ...(isTerminal(process.stdin) && isTerminal(process.stderr)
+      ? { ask: async (question, suggestion) => (await import('./ask.ts')).askOnTerminal(question, suggestion, signal) }
+      : {}),
     now: () => new Date(),
     randomBytes: (length) => randomBytes(length),
+    configuration,
     config: loadOnce,
     cluster: async (name) => (await loadOnce()).cluster(name),
     openRepository: openRepositoryOf,
   };
 }
 
-async function openRepositoryOf(cluster: ClusterConfig): Promise<import('../repository/repository.ts').Repository> {
+async function openRepositoryOf(cluster: ClusterConfig): Promise<Repository> {
   const [{ openRepository }, { openStorage }, { becomeOwnerOf }] = await Promise.all([
     import('../repository/repository.ts'),
     import('../storage/open-storage.ts'),
@@ -78,6 +95,20 @@ function interruption(): AbortSignal {
     process.once(signal, () => controller.abort(new PgrecallError('cancelled', `interrupted by ${signal}`)));
   }
   return controller.signal;
+}
+
+/** A property that Node leaves out, rather than false, where the stream is no terminal. */
+function isTerminal(stream: { readonly isTTY?: boolean }): boolean {
+  return stream.isTTY === true;
+}
+
+/** A user without an entry in the system's list of users, as containers have, has no home. */
+function homeDirectory(): string {
+  try {
+    return userInfo().homedir;
+  } catch {
+    return process.env['HOME'] ?? '/';
+  }
 }
 
 /** Writes all of it, synchronously: an answer must not be lost when the process ends. */

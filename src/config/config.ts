@@ -1,11 +1,19 @@
-import { execFile } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
-import { parse } from 'smol-toml';
-import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
-import { definitionsFor, nearest, optionDefinitions } from './options.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { clusterNameRule, isClusterName } from '../repository/cluster-name.ts';
+import {
+  asTable,
+  configCandidates,
+  findConfigFile,
+  readConfigFile,
+  systemConfigFile,
+  type ConfigSearch,
+  type Table,
+} from './config-file.ts';
+import { nearest } from './nearest.ts';
+import { camelCase, definitionsFor, optionDefinitions, type OptionName } from './options.ts';
+import { readPassphrase, type PassphraseSource } from './passphrase.ts';
 
 /*
  * The configuration: one TOML file, with a table for each cluster,
@@ -14,7 +22,8 @@ import { definitionsFor, nearest, optionDefinitions } from './options.ts';
  *   [clusters.main]
  *   connection = "postgresql:///postgres?host=/run/postgresql"
  *
- * The command line wins over the environment, the environment over the file.
+ * The command line wins over the environment, the environment over the file; in the file, what stands in a
+ * cluster's table wins over the top.
  */
 
 export interface ClusterConfig {
@@ -24,7 +33,8 @@ export interface ClusterConfig {
   readonly pgBin: string | undefined;
   readonly slot: string | undefined;
   readonly repositoryDirectory: string;
-  /** Asks its file, command or environment variable. Throws `config-invalid` where that fails. */
+  readonly passphraseSource: PassphraseSource;
+  /** Asks the source. Throws `config-invalid` where that fails. */
   readonly passphrase: () => Promise<string | undefined>;
   readonly jobs: number;
   /** This cluster's own, below the configured one. */
@@ -35,82 +45,31 @@ export interface ClusterConfig {
 export interface Config {
   readonly file: string;
   readonly clusters: ReadonlyMap<string, ClusterConfig>;
-  /** The named one, or the only one. Throws `cluster-unknown`, `config-invalid`. */
+  /** The named one, or the only one. Throws `cluster-unknown`. */
   readonly cluster: (name?: string) => ClusterConfig;
 }
 
-export interface LoadConfigOptions {
-  readonly file?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
-  readonly home: string;
+export interface LoadConfigOptions extends ConfigSearch {
   /** Options of the command line in camelCase; others than configuration options are passed over. */
   readonly flags?: Readonly<Record<string, unknown>>;
 }
 
-export const clusterNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
-
-/** Where a configuration is looked for, in this order, where none is named. */
-export function configCandidates(options: Pick<LoadConfigOptions, 'env' | 'cwd' | 'home'>): string[] {
-  const fromEnvironment = options.env['PGRECALL_CONFIG'];
-  return [
-    ...(fromEnvironment === undefined ? [] : [resolve(options.cwd, fromEnvironment)]),
-    join(options.cwd, 'pgrecall.toml'),
-    join(options.home, '.config', 'pgrecall', 'pgrecall.toml'),
-    '/etc/pgrecall/pgrecall.toml',
-  ];
-}
-
-/** The file that is named, or the first that exists; `undefined` where there is none. */
-export function findConfigFile(options: LoadConfigOptions): string | undefined {
-  if (options.file !== undefined) return resolve(options.cwd, options.file);
-  const named = options.env['PGRECALL_CONFIG'];
-  if (named !== undefined) return resolve(options.cwd, named);
-  return configCandidates(options).find((path) => existsSync(path));
-}
-
 /** Throws `config-missing`, `config-invalid`, `config-unknown-key`. */
-export async function loadConfig(options: LoadConfigOptions): Promise<Config> {
+export function loadConfig(options: LoadConfigOptions): Config {
   const file = findConfigFile(options);
   if (file === undefined) {
     throw new PgrecallError('config-missing', 'there is no configuration', {
       details: { searched: configCandidates(options) },
     });
   }
-  return Promise.resolve(makeConfig(file, readDocument(file), options));
-}
-
-type Table = Readonly<Record<string, unknown>>;
-
-/** The parsed file. Throws `config-missing`, `config-invalid`. */
-export function readDocument(file: string): Table {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw new PgrecallError('config-missing', `there is no configuration at "${file}"`);
-    throw new PgrecallError('config-invalid', `cannot read "${file}"`, {
-      hint: 'run pgrecall as a user that may read its configuration',
-      cause: error,
-    });
-  }
-  try {
-    return parse(text);
-  } catch (error) {
-    throw new PgrecallError('config-invalid', `"${file}" is not TOML: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-function makeConfig(file: string, document: Table, options: LoadConfigOptions): Config {
-  const { clusters: tables, ...top } = document;
+  const { clusters: tables = {}, ...top } = readConfigFile(file);
   checkKeys(file, top, 'top', ['clusters']);
   const clusters = new Map<string, ClusterConfig>();
-  for (const [name, table] of Object.entries(asTable(file, 'clusters', tables ?? {}))) {
-    if (!clusterNamePattern.test(name)) {
-      throw new PgrecallError(
-        'config-invalid',
-        `"${file}": "${name}" cannot name a cluster; letters, digits, - and _, at most 63`,
-      );
+  for (const [name, table] of Object.entries(asTable(file, 'clusters', tables))) {
+    if (!isClusterName(name)) {
+      throw new PgrecallError('config-invalid', `"${file}": "${name}" cannot be the name of a cluster`, {
+        hint: clusterNameRule,
+      });
     }
     const own = asTable(file, `clusters.${name}`, table);
     checkKeys(file, own, 'cluster', []);
@@ -121,116 +80,121 @@ function makeConfig(file: string, document: Table, options: LoadConfigOptions): 
 
 function pick(file: string, clusters: ReadonlyMap<string, ClusterConfig>, name: string | undefined): ClusterConfig {
   const names = [...clusters.keys()];
+  const has = `"${file}" has: ${names.join(', ') || 'none'}`;
   if (name === undefined) {
     const [only, second] = clusters.values();
     if (only && !second) return only;
-    throw new PgrecallError('cluster-unknown', 'say which cluster', {
-      hint: `"${file}" has: ${names.join(', ') || 'none'}`,
+    throw new PgrecallError('cluster-unknown', only ? 'say which cluster' : 'there is no cluster yet', {
+      hint: only ? has : 'pgrecall init adds one to the configuration',
+      details: { known: names },
     });
   }
   const found = clusters.get(name);
   if (found) return found;
   const near = nearest(name, names);
-  throw new PgrecallError('cluster-unknown', `"${file}" has no cluster "${name}"`, {
-    hint: near === undefined ? `it has: ${names.join(', ') || 'none'}` : `did you mean "${near}"?`,
-    details: { known: names },
+  throw new PgrecallError('cluster-unknown', `the configuration has no cluster "${name}"`, {
+    hint: near === undefined ? has : `did you mean "${near}"? ${has}`,
+    details: { known: names, nearest: near ?? null },
   });
-}
-
-function asTable(file: string, what: string, value: unknown): Table {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Table;
-  throw new PgrecallError('config-invalid', `"${file}": ${what} is not a table`);
 }
 
 function checkKeys(file: string, table: Table, scope: 'top' | 'cluster', also: readonly string[]): void {
   const known = [...definitionsFor(scope).map(({ name }) => name), ...also];
   for (const key of Object.keys(table)) {
     if (known.includes(key)) continue;
-    const near = nearest(key, known);
     const elsewhere = optionDefinitions.find(({ name }) => name === key);
+    const near = elsewhere ? undefined : nearest(key, known);
+    const place = elsewhere?.scope === 'cluster' ? 'into a [clusters.<name>] table' : 'to the top of the file';
     throw new PgrecallError('config-unknown-key', `"${file}" has an unknown key "${key}"`, {
-      hint:
-        near !== undefined
-          ? `did you mean "${near}"?`
-          : elsewhere
-            ? `"${key}" belongs ${elsewhere.scope === 'cluster' ? 'into [clusters.<name>]' : 'to the top of the file'}`
-            : `known keys: ${known.join(', ')}`,
-      details: { key, nearest: near ?? null },
+      hint: elsewhere
+        ? `"${key}" belongs ${place}`
+        : near === undefined
+          ? `known keys: ${known.join(', ')}`
+          : `did you mean "${near}"?`,
+      details: { file, key, nearest: near ?? null },
     });
   }
 }
 
 function makeCluster(file: string, name: string, table: Table, options: LoadConfigOptions): ClusterConfig {
-  const value = (option: string): string | undefined => readOption(file, table, option, options);
-  const relative = (path: string | undefined): string | undefined => path && resolve(dirname(file), path);
+  const value = (option: OptionName): string | undefined => readOption(file, table, option, options);
   const connection = value('connection');
   if (connection === undefined) {
-    throw new PgrecallError('config-invalid', `"${file}": clusters.${name} has no connection`);
+    throw new PgrecallError('config-invalid', `"${file}": clusters.${name} has no connection`, {
+      hint: 'connection = "postgresql://user@host:5432/postgres", or with the directory of a socket as host',
+    });
   }
-  const repository = relative(value('repository'));
-  if (repository === undefined) {
-    throw new PgrecallError('config-invalid', `"${file}": there is no repository for clusters.${name}`);
+  const repositoryDirectory = value('repository');
+  if (repositoryDirectory === undefined) {
+    throw new PgrecallError('config-invalid', `"${file}": there is no repository for clusters.${name}`, {
+      hint: 'repository = "/backup", at the top for every cluster or in the cluster’s own table',
+    });
   }
-  const state = relative(value('state_directory')) ?? join(options.home, '.local', 'state', 'pgrecall');
+  const passphraseSource = findPassphrase(options.env, value('passphrase_file'), value('passphrase_command'));
   return {
     name,
     connection,
-    dataDirectory: relative(value('data_directory')),
-    pgBin: relative(value('pg_bin')),
+    dataDirectory: value('data_directory'),
+    pgBin: value('pg_bin'),
     slot: value('slot'),
-    repositoryDirectory: repository,
-    passphrase: async () =>
-      readPassphrase({
-        text: options.env['PGRECALL_PASSPHRASE'],
-        file: relative(value('passphrase_file')),
-        command: value('passphrase_command'),
-      }),
+    repositoryDirectory,
+    passphraseSource,
+    passphrase: async () => readPassphrase(passphraseSource),
     jobs: readJobs(file, value('jobs')),
-    stateDirectory: join(state, name),
+    stateDirectory: join(value('state_directory') ?? defaultStateDirectory(file, options.home), name),
     configFile: file,
   };
 }
 
-function readOption(file: string, table: Table, option: string, options: LoadConfigOptions): string | undefined {
-  const flag = options.flags?.[option.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())];
-  if (typeof flag === 'string') return flag;
+/** Where state lies unless the configuration says: the machine's for the machine's configuration, else the user's. */
+export function defaultStateDirectory(file: string, home: string): string {
+  return file === systemConfigFile ? '/var/lib/pgrecall' : join(home, '.local', 'state', 'pgrecall');
+}
+
+/** Paths of the file count from where it lies, others from the working directory. */
+function readOption(file: string, table: Table, option: OptionName, options: LoadConfigOptions): string | undefined {
+  const flag = options.flags?.[camelCase(option)];
+  if (typeof flag === 'string') return isPath(option) ? resolve(options.cwd, flag) : flag;
   const fromEnvironment = options.env[`PGRECALL_${option.toUpperCase()}`];
-  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment;
+  if (fromEnvironment !== undefined && fromEnvironment !== '') {
+    return isPath(option) ? resolve(options.cwd, fromEnvironment) : fromEnvironment;
+  }
   const value = table[option];
   if (value === undefined) return undefined;
-  if (typeof value === 'string') return value;
-  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-  throw new PgrecallError('config-invalid', `"${file}": ${option} is not a text`);
+  if (option === 'jobs' && (typeof value === 'number' || typeof value === 'bigint')) return String(value);
+  if (typeof value !== 'string' || value === '') {
+    const expected = option === 'jobs' ? 'a number' : 'a text in quotes';
+    throw new PgrecallError('config-invalid', `"${file}": ${option} is ${value === '' ? 'empty' : `not ${expected}`}`);
+  }
+  if (!isPath(option)) return value;
+  if (value.startsWith('~')) {
+    throw new PgrecallError('config-invalid', `"${file}": ${option} begins with ~`, {
+      hint: 'write the whole path: the server runs pgrecall as another user, whose home is another',
+    });
+  }
+  return resolve(dirname(file), value);
+}
+
+function isPath(option: OptionName): boolean {
+  return optionDefinitions.some(({ name, type }) => name === option && type === 'path');
 }
 
 function readJobs(file: string, text: string | undefined): number {
   if (text === undefined) return availableParallelism();
   const jobs = Number(text);
   if (Number.isInteger(jobs) && jobs >= 1 && jobs <= 256) return jobs;
-  throw new PgrecallError('config-invalid', `"${file}": jobs is ${text}; expected a whole number from 1 to 256`);
+  throw new PgrecallError('config-invalid', `jobs is "${text}"; expected a whole number from 1 to 256`, {
+    hint: `it stands in "${file}", in PGRECALL_JOBS, or on the command line`,
+  });
 }
 
-async function readPassphrase(from: {
-  readonly text: string | undefined;
-  readonly file: string | undefined;
-  readonly command: string | undefined;
-}): Promise<string | undefined> {
-  if (from.text !== undefined && from.text !== '') return from.text;
-  try {
-    if (from.file !== undefined) return firstLine(readFileSync(from.file, 'utf8'));
-    if (from.command !== undefined) {
-      const { stdout } = await promisify(execFile)('/bin/sh', ['-c', from.command]);
-      return firstLine(stdout);
-    }
-  } catch (error) {
-    const source =
-      from.file === undefined ? 'passphrase_command failed' : `cannot read the passphrase file "${from.file}"`;
-    throw new PgrecallError('config-invalid', source, { cause: error });
-  }
-  return undefined;
-}
-
-/** Editors end a file with a newline, which is no part of the passphrase. */
-function firstLine(text: string): string {
-  return text.replace(/\r?\n$/, '');
+function findPassphrase(
+  env: NodeJS.ProcessEnv,
+  file: string | undefined,
+  command: string | undefined,
+): PassphraseSource {
+  const text = env['PGRECALL_PASSPHRASE'];
+  if (text !== undefined && text !== '') return { kind: 'environment', text };
+  if (file !== undefined) return { kind: 'file', path: file };
+  return command === undefined ? { kind: 'none' } : { kind: 'command', command };
 }

@@ -61,10 +61,19 @@ export class SqlSession {
     return Math.floor(this.serverVersion / 10_000);
   }
 
-  /** Rows as objects. Throws what the server reported, with its SQLSTATE in `code`. */
+  /** Rows as objects. Throws what the server reported, with its SQLSTATE in `code`; `connection` where it is gone. */
   async query<T extends object>(sql: string, parameters: readonly unknown[] = []): Promise<T[]> {
-    const { rows } = await this.#client.query<T>(sql, [...parameters]);
-    return rows;
+    try {
+      const { rows } = await this.#client.query<T>(sql, [...parameters]);
+      return rows;
+    } catch (error) {
+      if (error instanceof Error && 'severity' in error) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new PgrecallError('connection', `the connection to the server is gone: ${reason}`, {
+        hint: 'the server was stopped or restarted, or the network was cut',
+        cause: error,
+      });
+    }
   }
 
   /** Called once when the connection is gone without `close`; at once where it is gone already. */
