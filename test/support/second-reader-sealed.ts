@@ -45,12 +45,18 @@ export class Bytes {
   }
 
   varint(): number {
+    const value = this.bigVarint();
+    check(value < 2n ** 53n, 'a varint is too large');
+    return Number(value);
+  }
+
+  bigVarint(): bigint {
     let value = 0n;
     for (let shift = 0n; ; shift += 7n) {
       const byte = this.u8();
       value |= BigInt(byte & 0x7f) << shift;
-      check(value < 2n ** 53n, 'a varint is too large');
-      if (byte < 0x80) return Number(value);
+      check(value < 2n ** 64n, 'a varint is too large');
+      if (byte < 0x80) return value;
     }
   }
 
@@ -148,7 +154,11 @@ export class Sealed {
     return { blobs, body: reader };
   }
 
+  parts(): Buffer[] {
+    return this.contents().blobs.map((blob) => this.open(blob, roles.content));
+  }
+
   whole(): Buffer {
-    return Buffer.concat(this.contents().blobs.map((blob) => this.open(blob, roles.content)));
+    return Buffer.concat(this.parts());
   }
 }

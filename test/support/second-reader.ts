@@ -83,6 +83,24 @@ export class SecondReader {
     return this.#sealed(key, kinds.object).whole();
   }
 
+  /** The blobs of an object of kind 3, each for itself. */
+  parts(key: string): Buffer[] {
+    return this.#sealed(key, kinds.object).parts();
+  }
+
+  /** A WAL segment; where there is only a beginning of it, that. */
+  segment(cluster: string, incarnation: number, name: string): { whole: boolean; content: Buffer } {
+    const folder = `clusters/${cluster}/wal/${incarnation}/${name.slice(0, 8)}/${name.slice(8, 16)}`;
+    const keys = this.#source.keys(`${folder}/${name}`);
+    const segments = keys.filter((key) => key.startsWith(`${folder}/${name}-`));
+    check(segments.length < 2, `two contents of ${name}`);
+    const [key] = segments.length === 1 ? segments : keys.filter((candidate) => candidate.includes('.partial-'));
+    check(key !== undefined, `${name} is not archived`);
+    const content = this.object(key);
+    check(key.endsWith(`-${sha256(content).toString('hex')}`), `${name} does not match its hash`);
+    return { whole: segments.length === 1, content };
+  }
+
   /** Identifiers of the complete backups, oldest first. */
   backups(cluster: string): string[] {
     const prefix = `clusters/${cluster}/backups/`;
