@@ -50,7 +50,7 @@ acknowledged() {
   read -r line 2>/dev/null <"$state/ok/$name" && [ "$line" = "$identity" ]
 }
 failed() {
-  { read -r line && [ "$line" = "$identity" ] && cat >&2; } 2>/dev/null <"$state/failed/$name"
+  { read -r line && [ "$line" = "$identity" ] && cat; } <"$state/failed/$name" >&2
 }
 working() {
   read -r pid 2>/dev/null <"$state/pid" && kill -0 "$pid" 2>/dev/null

@@ -1,6 +1,6 @@
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
+import type { ArchiveWorkerData } from './archive-threads.ts';
 import type { WalSink } from './receive-sink.ts';
-import type { ReceiveWorkerData } from './receive-worker.ts';
 
 /** What the receiver asks its thread to store. */
 export type SinkTask =
@@ -17,7 +17,7 @@ export type SinkTask =
 export class ThreadSink implements WalSink {
   readonly #pool: WorkerPool<SinkTask, void>;
 
-  constructor(data: ReceiveWorkerData) {
+  constructor(data: ArchiveWorkerData) {
     this.#pool = new WorkerPool({
       module: workerModule('receive-worker', import.meta.url),
       size: 1,

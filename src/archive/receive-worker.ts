@@ -1,23 +1,16 @@
 import { workerData } from 'node:worker_threads';
-import type { Incarnation } from '../repository/cluster-document.ts';
-import { openWithAccess, type RepositoryAccess } from '../repository/repository.ts';
+import { openWithAccess } from '../repository/repository.ts';
 import { serve } from '../threads/serve.ts';
+import type { ArchiveWorkerData } from './archive-threads.ts';
 import { sinkInto } from './receive-sink.ts';
 import type { SinkTask } from './receive-thread.ts';
 import { WalStore } from './wal-store.ts';
-
-/** What the thread is started with. */
-export interface ReceiveWorkerData {
-  readonly access: RepositoryAccess;
-  readonly cluster: string;
-  readonly incarnation: Incarnation;
-}
 
 /*
  * The receiver's thread: compressing and sealing a segment takes tens of milliseconds, in which no commit that
  * waits for the receiver should have to wait.
  */
-const { access, cluster, incarnation } = workerData as ReceiveWorkerData;
+const { access, cluster, incarnation } = workerData as ArchiveWorkerData;
 const sink = sinkInto(new WalStore(openWithAccess(access).cluster(cluster), incarnation));
 
 serve<SinkTask, void>(async (task) => {

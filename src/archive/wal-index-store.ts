@@ -96,6 +96,11 @@ export class WalIndexStore {
    */
   async rollUpLog(of: Timeline, log: bigint): Promise<boolean> {
     const names = await this.#cluster.listNames(this.#keys.indexLogFolder(of, log));
+    if (await this.#cluster.hasObject(this.#keys.logIndexKey(of, log))) {
+      // Left by someone who died while removing them.
+      for (const name of names) await this.#cluster.deleteObject(`${this.#keys.indexLogFolder(of, log)}/${name}`);
+      return true;
+    }
     if (names.length < this.#keys.segmentsPerLog) return false;
     const summaries = new ByteWriter(names.length * 64);
     const parts: Uint8Array[] = [summaries.view()];

@@ -129,7 +129,11 @@ export const commands: readonly CommandSpec[] = [
     help: 'fetch one WAL file; exit 1 where the archive has no such file',
     options: [
       { flags: '--cluster <cluster>', help: 'whose WAL it is' },
-      { flags: '--ahead', help: 'start fetching the segments that follow', hidden: true },
+      {
+        flags: '--ahead <dir>',
+        help: 'for restore_command of this data directory: fetch the segments that follow',
+        hidden: true,
+      },
     ],
     load: async () => (await import('./wal-get.ts')).runWalGet,
   },
@@ -141,6 +145,8 @@ export const commands: readonly CommandSpec[] = [
     options: [
       { flags: '--cluster <cluster>', help: 'whose WAL it is' },
       { flags: '--idle-exit <seconds>', help: 'end after so long without demand' },
+      { flags: '--while <dir>', help: 'end when the server of this data directory no longer recovers', hidden: true },
+      jobs,
     ],
     load: async () => (await import('./wal-prefetch.ts')).runWalPrefetch,
   },
@@ -152,7 +158,8 @@ export const commands: readonly CommandSpec[] = [
     options: [
       { flags: '--idle-exit <seconds>', help: 'end after so long without work' },
       { flags: '--once', help: 'archive everything that is ready, then end' },
-      { flags: '--data-directory <dir>', help: 'the data directory, where it is not the configured one', hidden: true },
+      { flags: '--data-directory <dir>', help: 'the data directory, where it is not the configured one' },
+      { flags: '--except <name>', help: 'leave this file to whoever is storing it', hidden: true },
       jobs,
     ],
     load: async () => (await import('./wal-archive.ts')).runWalArchive,
@@ -165,6 +172,12 @@ export const commands: readonly CommandSpec[] = [
     options: [
       { flags: '--slot <name>', help: 'the physical slot (pgrecall_<cluster>)' },
       { flags: '--until <lsn>', help: 'end when WAL up to this position is stored' },
+      { flags: '--idle-exit <seconds>', help: 'end when nothing has come for so long' },
+      {
+        flags: '--accept-gap',
+        help: 'go on with what the server still has where it lacks WAL that the archive lacks, too',
+      },
+      { flags: '--partial-interval <seconds>', help: 'how often the beginning of the present segment is stored (60)' },
     ],
     load: async () => (await import('./wal-receive.ts')).runWalReceive,
   },

@@ -46,7 +46,8 @@ export const runWalReceive: RunCommand = async (arguments_, context) => {
     // By incarnation: another one’s segments have the same names.
     directory: join(config.stateDirectory, 'receiving', String(incarnation.number)),
     sink,
-    archived: async () => (await readWalCatalogue(store)).ranges,
+    archived: async () =>
+      (await readWalCatalogue(store)).ranges.map(({ timeline, wholeEndLsn }) => ({ timeline, endLsn: wholeEndLsn })),
     report: (event) => context.stderr(describeEvent(event, slot)),
     now: () => context.now(),
     signal: context.signal,

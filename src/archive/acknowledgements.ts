@@ -1,0 +1,58 @@
+import { mkdirSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isErrno } from '../errors/pgrecall-error.ts';
+import { archiverDirectory } from './archive-command.ts';
+
+/**
+ * What the archiver tells the script (archive-command.ts). Nothing here need survive a power cut: what is lost is
+ * pushed again and found to be there already. Files appear whole, by rename.
+ */
+export class Acknowledgements {
+  readonly directory: string;
+
+  constructor(stateDirectory: string) {
+    this.directory = archiverDirectory(stateDirectory);
+    for (const name of ['ok', 'failed']) mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
+  }
+
+  announce(pid: number): void {
+    this.#write('pid', `${pid}\n`);
+  }
+
+  withdraw(): void {
+    remove(join(this.directory, 'pid'));
+  }
+
+  stored(name: string, identity: string): void {
+    this.#write(join('ok', name), `${identity}\n`);
+    remove(join(this.directory, 'failed', name));
+  }
+
+  failed(name: string, identity: string, reason: string): void {
+    this.#write(join('failed', name), `${identity}\n${reason}\n`);
+  }
+
+  /** Forgets those of files that no longer wait: the server has taken note of them. */
+  keepOnly(waiting: ReadonlySet<string>): void {
+    for (const folder of ['ok', 'failed']) {
+      for (const name of readdirSync(join(this.directory, folder))) {
+        if (!waiting.has(name)) remove(join(this.directory, folder, name));
+      }
+    }
+  }
+
+  #write(name: string, text: string): void {
+    const path = join(this.directory, name);
+    const temporary = join(this.directory, `tmp-${process.pid}`);
+    writeFileSync(temporary, text, { mode: 0o600 });
+    renameSync(temporary, path);
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}

@@ -1,0 +1,200 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isErrno } from '../errors/pgrecall-error.ts';
+import {
+  formatSegmentName,
+  isSegmentName,
+  parseSegmentName,
+  segmentNumber,
+  type SegmentName,
+} from '../postgres/segment-name.ts';
+
+/*
+ * Fetches the segments that a recovering server will want next, a bounded number of them, into the directory that
+ * restore-command.ts describes. Which one that is, it guesses from the last one that was asked for: the next of the
+ * same timeline. Where the guess is wrong, `wal get` serves the server and says what was wanted.
+ */
+
+export interface PrefetcherOptions {
+  readonly directory: string;
+  readonly segmentBytes: number;
+  /** The segment that the server was given last. */
+  readonly after: SegmentName;
+  /** Whether the archive has a segment of that name. */
+  readonly has: (name: string) => Promise<boolean>;
+  /** Puts a segment to `path`, whole, by rename; false where the archive has none. */
+  readonly fetch: (name: string, path: string) => Promise<boolean>;
+  readonly parallel: number;
+  /** Whether the server still recovers. */
+  readonly isNeeded: () => boolean;
+  readonly report: (event: { readonly name: string; readonly error: Error }) => void;
+  readonly signal: AbortSignal;
+  readonly idleExitMs: number | undefined;
+}
+
+const tickMs = 500;
+/** What waits to be taken has at most so many bytes, but at least two segments, and at most so many segments. */
+const aheadBytes = 268_435_456;
+const aheadSegments = 16;
+
+/** Says which segment the server was given by someone else. */
+export function sayWanted(directory: string, name: string): void {
+  const temporary = join(directory, `wanted-${process.pid}`);
+  try {
+    writeFileSync(temporary, name);
+    renameSync(temporary, join(directory, 'wanted'));
+  } catch (error) {
+    // No prefetcher, no directory: nobody to tell.
+    if (!isErrno(error, 'ENOENT')) throw error;
+  }
+}
+
+/** Runs until the server no longer recovers, `signal`, or long idleness; what was not taken is removed. */
+export async function runPrefetcher(options: PrefetcherOptions): Promise<{ readonly fetched: number }> {
+  return new Prefetcher(options).run();
+}
+
+class Prefetcher {
+  readonly #options: PrefetcherOptions;
+  readonly #limit: number;
+  #next: SegmentName;
+  /** Announced, and not there yet. */
+  readonly #coming = new Set<string>();
+  readonly #queue: string[] = [];
+  #fetching = 0;
+  /** There, and not taken yet. */
+  readonly #waiting = new Set<string>();
+  #fetched = 0;
+  #wake: () => void = () => undefined;
+
+  constructor(options: PrefetcherOptions) {
+    this.#options = options;
+    this.#limit = Math.max(2, Math.min(aheadSegments, Math.floor(aheadBytes / options.segmentBytes)));
+    this.#next = following(options.after);
+  }
+
+  async run(): Promise<{ readonly fetched: number }> {
+    const { directory, signal, idleExitMs, isNeeded } = this.#options;
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.#write('pid', `${process.pid}\n`);
+    const watcher = watch(directory, () => this.#wake());
+    watcher.on('error', () => this.#wake());
+    const onAbort = (): void => this.#wake();
+    signal.addEventListener('abort', onAbort);
+    let busyMs = performance.now();
+    try {
+      while (!signal.aborted && isNeeded()) {
+        const woken = new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        const demanded = this.#noteTaken() || this.#aimAnew();
+        if (demanded) busyMs = performance.now();
+        await this.#announce();
+        this.#fetchQueued();
+        if (idleExitMs !== undefined && performance.now() - busyMs > idleExitMs) break;
+        const timer = setTimeout(() => this.#wake(), tickMs);
+        await woken;
+        clearTimeout(timer);
+      }
+      return { fetched: this.#fetched };
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      watcher.close();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  #path(name: string): string {
+    return join(this.#options.directory, name);
+  }
+
+  #write(name: string, text: string): void {
+    writeFileSync(this.#path(`${name}.tmp`), text, { mode: 0o600 });
+    renameSync(this.#path(`${name}.tmp`), this.#path(name));
+  }
+
+  /** Whether the server has taken something. */
+  #noteTaken(): boolean {
+    let taken = false;
+    for (const name of this.#waiting) {
+      if (existsSync(this.#path(name))) continue;
+      this.#waiting.delete(name);
+      taken = true;
+    }
+    return taken;
+  }
+
+  /** Follows a server that was given another segment than the guessed ones. */
+  #aimAnew(): boolean {
+    let wanted: string;
+    try {
+      wanted = readFileSync(this.#path('wanted'), 'utf8').trim();
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false;
+      throw error;
+    }
+    rmSync(this.#path('wanted'), { force: true });
+    if (!isSegmentName(wanted)) return false;
+    const next = following(parseSegmentName(wanted, this.#options.segmentBytes));
+    const nextName = this.#nameOf(next);
+    if (this.#coming.has(nextName) || this.#waiting.has(nextName)) return true;
+    for (const name of readdirSync(this.#options.directory))
+      if (name !== 'pid') rmSync(this.#path(name), { force: true });
+    this.#queue.length = 0;
+    this.#coming.clear();
+    this.#waiting.clear();
+    this.#next = next;
+    return true;
+  }
+
+  #nameOf(name: SegmentName): string {
+    return formatSegmentName(name, this.#options.segmentBytes);
+  }
+
+  /** Announces what is going to be fetched, so that the server waits for it rather than to ask elsewhere. */
+  async #announce(): Promise<void> {
+    while (this.#coming.size + this.#waiting.size < this.#limit) {
+      const next = this.#next;
+      const name = this.#nameOf(next);
+      if (!(await this.#options.has(name).catch(() => false))) return;
+      writeFileSync(this.#path(`${name}.coming`), '');
+      this.#coming.add(name);
+      this.#queue.push(name);
+      this.#next = following(next);
+      this.#fetchQueued();
+    }
+  }
+
+  #fetchQueued(): void {
+    while (this.#fetching < this.#options.parallel) {
+      const name = this.#queue.shift();
+      if (name === undefined) return;
+      this.#fetching += 1;
+      void this.#fetch(name);
+    }
+  }
+
+  /** Never rejects. */
+  async #fetch(name: string): Promise<void> {
+    try {
+      const found = await this.#options.fetch(name, this.#path(name));
+      if (found && this.#coming.has(name)) {
+        this.#waiting.add(name);
+        this.#fetched += 1;
+      }
+    } catch (error) {
+      // The server will ask `wal get`, whose failure it hears of.
+      this.#options.report({ name, error: error instanceof Error ? error : new Error(String(error)) });
+    } finally {
+      rmSync(this.#path(`${name}.coming`), { force: true });
+      this.#coming.delete(name);
+      this.#fetching -= 1;
+      this.#wake();
+    }
+  }
+}
+
+function following({ timeline, number }: SegmentName): SegmentName {
+  return { timeline, number: segmentNumber(number + 1n) };
+}

@@ -1,0 +1,66 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { fileIdentity } from './archive-command.ts';
+import type { Stored, WalStore } from './wal-store.ts';
+
+export interface PushedFile {
+  readonly stored: Stored;
+  /** Of the very file that was read; see `fileIdentity`. */
+  readonly identity: string;
+}
+
+/** Pushes files of pg_wal, one after the other, through one buffer. */
+export class FilePusher {
+  readonly #store: WalStore;
+  #buffer = Buffer.alloc(0);
+
+  constructor(store: WalStore) {
+    this.#store = store;
+  }
+
+  /** Durable on return. Throws what `WalStore.put` throws; `io` where the file cannot be read or changes meanwhile. */
+  async push(name: string, path: string): Promise<PushedFile> {
+    const descriptor = openToRead(path);
+    try {
+      const before = fstatSync(descriptor);
+      if (before.size > this.#store.segmentBytes) {
+        throw new PgrecallError(
+          'wal-damaged',
+          `"${path}" has ${before.size} bytes; no WAL file of this cluster has more than ${this.#store.segmentBytes}`,
+        );
+      }
+      const bytes = this.#read(descriptor, before.size, path);
+      const stored = await this.#store.put(name, bytes);
+      const identity = fileIdentity(before);
+      if (identity !== fileIdentity(fstatSync(descriptor))) {
+        throw new PgrecallError('io', `"${path}" was written to while it was being archived`, {
+          hint: 'a finished segment never changes: find out who writes to it',
+        });
+      }
+      return { stored, identity };
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #read(descriptor: number, sizeBytes: number, path: string): Uint8Array {
+    if (this.#buffer.length < sizeBytes) this.#buffer = Buffer.allocUnsafeSlow(sizeBytes);
+    for (let done = 0; done < sizeBytes;) {
+      const length = readSync(descriptor, this.#buffer, done, sizeBytes - done, done);
+      if (length === 0) throw new PgrecallError('io', `"${path}" became shorter while it was being read`);
+      done += length;
+    }
+    return this.#buffer.subarray(0, sizeBytes);
+  }
+}
+
+function openToRead(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    const hint = isErrno(error, 'ENOENT')
+      ? 'name the file as archive_command’s %p does, from the data directory'
+      : 'run pgrecall as the user that owns the data directory';
+    throw new PgrecallError('io', `cannot open "${path}"`, { hint, cause: error });
+  }
+}

@@ -1,0 +1,61 @@
+import { quoteForShell, type ScriptOptions } from './archive-command.ts';
+
+/*
+ * The script that a recovering server calls for each WAL file that it wants (restore_command). A prefetcher
+ * (prefetcher.ts) fetches segments ahead; the usual call takes one by a rename, in a millisecond.
+ *
+ *   <data directory>/pg_wal/pgrecall/ahead.<boot>/<segment>           whole, to be taken
+ *   <data directory>/pg_wal/pgrecall/ahead.<boot>/<segment>.coming    being fetched
+ *   <data directory>/pg_wal/pgrecall/ahead.<boot>/pid                 the prefetcher's process
+ *
+ * <boot> is the system's boot identifier: what was fetched ahead is not synced, and must never be taken after a power
+ * cut. Exit 1 says that the archive has no such file, which ends a recovery; anything else that goes wrong
+ * must not be mistaken for that, and exits with 126, at which PostgreSQL stops (xlogarchive.c), except on a standby,
+ * which asks again.
+ */
+
+/** Where fetched segments wait, below the data directory; `boot` as in /proc/sys/kernel/random/boot_id. */
+export function aheadDirectory(dataDirectory: string, boot: string): string {
+  return `${dataDirectory}/pg_wal/pgrecall/ahead.${boot}`;
+}
+
+/** Where the script itself lies. */
+export function restoreScriptPath(dataDirectory: string): string {
+  return `${dataDirectory}/pg_wal/pgrecall/restore-command`;
+}
+
+/** So many looks, this many seconds apart, at a segment that is being fetched; then it is fetched directly. */
+const pollSeconds = 0.005;
+const polls = 6000;
+
+export function restoreCommandScript(options: ScriptOptions): string {
+  const quote = quoteForShell;
+  return `#!/bin/sh
+# Made by pgrecall restore: PostgreSQL's restore_command for this copy of the cluster "${options.cluster}".
+# Called with the name of a WAL file and the path to put it at; exit 1 means that the archive has no such file.
+name=$1
+path=$2
+read -r boot </proc/sys/kernel/random/boot_id
+ahead=${quote(`${options.dataDirectory}/pg_wal/pgrecall/ahead.`)}$boot
+
+take() {
+  [ -f "$ahead/$name" ] && mv "$ahead/$name" "$path"
+}
+working() {
+  read -r pid 2>/dev/null <"$ahead/pid" && kill -0 "$pid" 2>/dev/null
+}
+
+take && exit 0
+tries=${polls}
+while [ "$tries" -gt 0 ] && [ -e "$ahead/$name.coming" ] && working; do
+  sleep ${pollSeconds}
+  take && exit 0
+  tries=$((tries - 1))
+done
+take && exit 0
+${quote(options.launcher)} wal get "$name" "$path" --cluster ${quote(options.cluster)} --config ${quote(options.configFile)} --ahead ${quote(options.dataDirectory)}
+status=$?
+[ "$status" -gt 1 ] && [ -e standby.signal ] && exit 1
+exit "$status"
+`;
+}

@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fetchInThreads } from '../archive/archive-threads.ts';
+import { runPrefetcher } from '../archive/prefetcher.ts';
+import { parseSegmentName } from '../postgres/segment-name.ts';
+import { acquireLock } from '../repository/lock.ts';
+import { LocalStorage } from '../storage/local.ts';
+import { openCluster } from './cluster-access.ts';
+import type { RunCommand } from './command.ts';
+import { numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
+
+/** `pgrecall wal prefetch NAME DIRECTORY --cluster C`: fetches what follows NAME ahead of a server that recovers. */
+export const runWalPrefetch: RunCommand = async (arguments_, context) => {
+  const { options } = arguments_;
+  const name = requiredPositional(arguments_, 'name');
+  const directory = resolve(context.cwd, requiredPositional(arguments_, 'directory'));
+  const { config, repository, incarnation, store } = await openCluster(context, textOption(options, 'cluster'));
+  const after = parseSegmentName(name, store.segmentBytes);
+  await using lock = await acquireLock(new LocalStorage(resolve(directory, '..')), 'locks', 'prefetcher', {
+    purpose: 'wal prefetch',
+    now: () => context.now(),
+    randomBytes: (length) => context.randomBytes(length),
+  });
+  void lock;
+  const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
+  await using pool = fetchInThreads(
+    {
+      access: repository.access({ kind: 'local', directory: config.repositoryDirectory }),
+      cluster: config.name,
+      incarnation,
+    },
+    jobs,
+  );
+  const recovering = textOption(options, 'while');
+  const { fetched } = await runPrefetcher({
+    directory,
+    segmentBytes: store.segmentBytes,
+    after,
+    has: async (segment) => (await store.findSegment(segment)) !== undefined,
+    fetch: async (segment, path) => pool.run({ name: segment, path }),
+    parallel: jobs * 2,
+    isNeeded: () => recovering === undefined || isRecovering(recovering),
+    report: ({ name: segment, error }) => context.stderr(`${segment}: ${error.message}`),
+    signal: context.signal,
+    idleExitMs: secondsOption(options, 'idleExit'),
+  });
+  context.stderr(`${fetched} segments fetched ahead`);
+  return 0;
+};
+
+function isRecovering(dataDirectory: string): boolean {
+  return ['recovery.signal', 'standby.signal'].some((name) => existsSync(join(dataDirectory, name)));
+}
