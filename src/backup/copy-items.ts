@@ -1,10 +1,16 @@
-import type { BlobLocation, PackId } from '../repository/pack-id.ts';
+import type { Extent } from '../repository/file-map.ts';
+import type { PackId } from '../repository/pack-id.ts';
+
+/** The plaintext of one blob: 32 pages. Random access to a page costs one of these. */
+export const chunkBytes = 262_144;
 
 /** A run of bytes of one file to be read, checked, sealed and packed; structured-cloneable. */
 export interface CopyItem {
   readonly absolutePath: string;
   readonly offset: number;
   readonly lengthBytes: number;
+  /** Reads on beyond `lengthBytes`, to the end of the file as it is by then: what has no WAL must not be cut. */
+  readonly toEnd: boolean;
   /** The number in its relation of the page at `offset`; `undefined` where pages carry no checksum. */
   readonly firstBlock: number | undefined;
 }
@@ -21,14 +27,37 @@ export interface CopiedItem {
   readonly badBlocks: readonly number[];
 }
 
-/** Blobs that follow each other in one pack, as the bytes that they hold follow each other in the file. */
+/**
+ * Blobs that follow each other in one pack without a gap, as the bytes that they hold follow each other in the file:
+ * `chunkBytes` each, the last one what is left of `lengthBytes`. Kept this small because a backup may have to hold
+ * those of a whole window of files (copy-files.ts): 32 MB a terabyte.
+ */
 export interface PackedRun {
   readonly pack: PackId;
-  readonly blobs: readonly BlobLocation[];
+  /** Of the first blob. */
+  readonly offset: number;
+  readonly storedBytes: readonly number[];
+  readonly lengthBytes: number;
 }
 
-/** What a worker is asked: to copy items, or to finish its open pack. */
-export type CopyTask = { readonly items: readonly CopyItem[] } | { readonly finish: true };
+/** The extents of a file that has the runs from `fileOffset` on. */
+export function* extentsOf(runs: readonly PackedRun[], fileOffset: number): Generator<Extent> {
+  let at = fileOffset;
+  for (const { pack, offset, storedBytes, lengthBytes } of runs) {
+    const end = at + lengthBytes;
+    let stored = offset;
+    for (const bytes of storedBytes) {
+      const plainBytes = Math.min(chunkBytes, end - at);
+      const blob = { offset: stored, storedBytes: bytes, plainBytes };
+      yield { fileOffset: at, lengthBytes: plainBytes, pack, blob, blobOffset: 0 };
+      stored += bytes;
+      at += plainBytes;
+    }
+  }
+}
+
+/** What a worker is asked: to copy items, to finish its open pack, or to delete every pack that it has written. */
+export type CopyTask = { readonly items: readonly CopyItem[] } | { readonly finish: true } | { readonly discard: true };
 
 export interface CopyResult {
   readonly items: readonly CopiedItem[];
@@ -42,5 +71,7 @@ export interface Copying {
   readonly parallel: number;
   copy(items: readonly CopyItem[]): Promise<CopyResult>;
   finish(): Promise<CopyResult[]>;
+  /** Removes what was written, after a backup that failed. */
+  discard(): Promise<void>;
   close(): Promise<void>;
 }

@@ -3,8 +3,8 @@ import { lsn } from '../postgres/lsn.ts';
 import { createPageKernel } from '../postgres/page-kernel.ts';
 import { openWithAccess, type RepositoryAccess } from '../repository/repository.ts';
 import { serve } from '../threads/serve.ts';
-import type { CopyResult, CopyTask } from './copy-items.ts';
-import { FileCopier, chunkBytes } from './file-copier.ts';
+import { chunkBytes, type CopyResult, type CopyTask } from './copy-items.ts';
+import { FileCopier } from './file-copier.ts';
 
 /** What the thread is started with. */
 export interface CopyWorkerData {

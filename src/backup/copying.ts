@@ -3,9 +3,9 @@ import { createPageKernel } from '../postgres/page-kernel.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
-import type { CopyResult, CopyTask, Copying } from './copy-items.ts';
+import { chunkBytes, type CopyResult, type CopyTask, type Copying } from './copy-items.ts';
 import type { CopyWorkerData } from './copy-worker.ts';
-import { FileCopier, chunkBytes } from './file-copier.ts';
+import { FileCopier } from './file-copier.ts';
 
 /** Copies with `jobs` threads, each of which opens the repository for itself. */
 export function copyInThreads(access: RepositoryAccess, cluster: string, startLsn: Lsn, jobs: number): Copying {
@@ -18,6 +18,9 @@ export function copyInThreads(access: RepositoryAccess, cluster: string, startLs
     parallel: jobs * 2,
     copy: async (items) => pool.run({ items }),
     finish: async () => pool.runOnEach({ finish: true }),
+    discard: async () => {
+      await pool.runOnEach({ discard: true });
+    },
     close: async () => pool.close(),
   };
 }
@@ -29,6 +32,9 @@ export function copyHere(cluster: ClusterRepository, startLsn: Lsn): Copying {
     parallel: 1,
     copy: async (items) => copier.handle({ items }),
     finish: async () => [await copier.handle({ finish: true })],
+    discard: async () => {
+      await copier.handle({ discard: true });
+    },
     close: async () => copier.abort(),
   };
 }

@@ -1,8 +1,8 @@
-import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Dirent, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { ruleFor } from '../postgres/data-directory-rules.ts';
 import { unloggedToLeaveOut } from '../postgres/relation-file.ts';
+import { decodePath, fileSystemPath } from '../repository/path-text.ts';
 
 /*
  * Walks a data directory the way PostgreSQL's own base backup does (backup/basebackup.c, sendDir): the
@@ -11,6 +11,8 @@ import { unloggedToLeaveOut } from '../postgres/relation-file.ts';
  *
  * Order: a directory, then what is in it by the bytes of the names. It is the order of the manifest, the
  * same in every backup, so that two manifests can be compared side by side without holding either.
+ *
+ * Names are bytes; as text they are as repository/path-text.ts has them.
  */
 
 export interface WalkedEntry {
@@ -36,57 +38,74 @@ export interface WalkOptions {
   readonly warn: (text: string) => void;
 }
 
+interface Walk extends WalkOptions {
+  /** Directories below the data directory that are tablespaces: what is in them belongs to those. */
+  readonly tablespacesInside: ReadonlySet<string>;
+}
+
 const maxDepth = 32;
+const tablespaceLink = /^pg_tblspc\/\d+$/;
 
 /** Every file, directory and tablespace link that belongs into a backup, except pg_control, which is copied last. */
 export function* walkDataDirectory(options: WalkOptions): Generator<WalkedEntry> {
   const stat = statSync(options.directory);
+  const walk: Walk = { ...options, tablespacesInside: findTablespacesInside(options.directory) };
   yield entry('directory', '', options.directory, stat);
-  yield* walkDirectory(options, '', options.directory, 0);
+  yield* walkDirectory(walk, '', options.directory, 0);
 }
 
-function* walkDirectory(
-  options: WalkOptions,
-  path: string,
-  absolutePath: string,
-  depth: number,
-): Generator<WalkedEntry> {
+/** PostgreSQL warns about a tablespace inside the data directory, and allows it. */
+function findTablespacesInside(directory: string): Set<string> {
+  const root = `${realpathSync(directory)}/`;
+  const inside = new Set<string>();
+  for (const name of readDirectory(`${directory}/pg_tblspc`)) {
+    const path = `${directory}/pg_tblspc/${name}`;
+    if (vanishing(() => lstatSync(path))?.isSymbolicLink() !== true) continue;
+    const real = vanishing(() => realpathSync(path));
+    if (real?.startsWith(root) === true) inside.add(real.slice(root.length));
+  }
+  return inside;
+}
+
+function* walkDirectory(walk: Walk, path: string, absolutePath: string, depth: number): Generator<WalkedEntry> {
   if (depth > maxDepth) {
     throw new PgrecallError('data-directory', `"${absolutePath}" is more than ${maxDepth} directories deep`, {
       hint: 'look for a symbolic link that leads back into the data directory',
     });
   }
   const found = readDirectory(absolutePath);
-  const leftOut = unloggedToLeaveOut(found.map((dirent) => dirent.name));
-  for (const dirent of found) {
-    if (leftOut.has(dirent.name)) continue;
-    const childPath = path === '' ? dirent.name : `${path}/${dirent.name}`;
-    if (dirent.name.includes('\u{fffd}')) {
-      options.warn(`"${childPath}" is left out: its name is not UTF-8`);
-      continue;
-    }
-    yield* walkEntry(options, childPath, join(absolutePath, dirent.name), depth);
+  const leftOut = unloggedToLeaveOut(found);
+  for (const name of found) {
+    if (leftOut.has(name)) continue;
+    yield* walkEntry(walk, path === '' ? name : `${path}/${name}`, `${absolutePath}/${name}`, depth);
   }
 }
 
-function* walkEntry(options: WalkOptions, path: string, absolutePath: string, depth: number): Generator<WalkedEntry> {
-  const stat = vanishing(() => lstatSync(absolutePath));
+function* walkEntry(walk: Walk, path: string, absolutePath: string, depth: number): Generator<WalkedEntry> {
+  const stat = vanishing(() => lstatSync(fileSystemPath(absolutePath)));
   if (!stat) return;
-  if (stat.isSymbolicLink()) {
-    yield* walkLink(options, path, absolutePath, stat, depth);
-    return;
-  }
-  const kind = stat.isDirectory() ? 'directory' : 'file';
-  const rule = ruleFor(path, kind);
+  if (stat.isSymbolicLink()) yield* walkLink(walk, path, absolutePath, stat, depth);
+  else yield* walkPlain(walk, path, absolutePath, stat, depth);
+}
+
+/** What is no link, or what a link leads to. */
+function* walkPlain(
+  walk: Walk,
+  path: string,
+  absolutePath: string,
+  stat: Stats,
+  depth: number,
+): Generator<WalkedEntry> {
+  const rule = ruleFor(path, stat.isDirectory() ? 'directory' : 'file');
   if (rule === 'leave-out' || rule === 'control-file') return;
   if (stat.isDirectory()) {
     yield entry('directory', path, absolutePath, stat);
     if (rule === 'empty-directory') yield* emptyDirectoryContent(path, absolutePath, stat);
-    else yield* walkDirectory(options, path, absolutePath, depth + 1);
+    else if (!walk.tablespacesInside.has(path)) yield* walkDirectory(walk, path, absolutePath, depth + 1);
   } else if (stat.isFile()) {
     yield entry('file', path, absolutePath, stat);
   } else {
-    options.warn(`"${path}" is left out: it is neither a file, a directory nor a link`);
+    walk.warn(`"${path}" is left out: it is neither a file, a directory nor a link`);
   }
 }
 
@@ -94,68 +113,66 @@ function* walkEntry(options: WalkOptions, path: string, absolutePath: string, de
 function* emptyDirectoryContent(path: string, absolutePath: string, stat: Stats): Generator<WalkedEntry> {
   if (path !== 'pg_wal') return;
   for (const name of ['archive_status', 'summaries']) {
-    const child = vanishing(() => statSync(join(absolutePath, name)));
+    const child = vanishing(() => statSync(`${absolutePath}/${name}`));
     if (child?.isDirectory() === true || name === 'archive_status') {
-      yield entry('directory', `pg_wal/${name}`, join(absolutePath, name), child ?? stat);
+      yield entry('directory', `pg_wal/${name}`, `${absolutePath}/${name}`, child ?? stat);
     }
   }
 }
 
-function* walkLink(
-  options: WalkOptions,
-  path: string,
-  absolutePath: string,
-  link: Stats,
-  depth: number,
-): Generator<WalkedEntry> {
-  const target = vanishing(() => readlinkSync(absolutePath));
+function* walkLink(walk: Walk, path: string, absolutePath: string, link: Stats, depth: number): Generator<WalkedEntry> {
+  const target = vanishing(() => decodePath(readlinkSync(fileSystemPath(absolutePath), { encoding: 'buffer' })));
   if (target === undefined) return;
-  if (/^pg_tblspc\/\d+$/.test(path)) {
-    yield { ...entry('symlink', path, absolutePath, link), target };
-    yield* walkTablespace(options, path, absolutePath, depth);
+  if (tablespaceLink.test(path)) {
+    yield* walkTablespace(walk, path, absolutePath, { ...entry('symlink', path, absolutePath, link), target }, depth);
     return;
   }
-  const stat = vanishing(() => statSync(absolutePath));
+  const stat = vanishing(() => statSync(fileSystemPath(absolutePath)));
   if (!stat) {
-    options.warn(`"${path}" is left out: it is a symbolic link to "${target}", which does not exist`);
+    walk.warn(`"${path}" is left out: it is a symbolic link to "${target}", which does not exist`);
     return;
   }
   const rule = ruleFor(path, stat.isDirectory() ? 'directory' : 'file');
   if (rule === 'leave-out' || rule === 'control-file') return;
-  if (stat.isDirectory() && rule !== 'empty-directory') refuseLoop(options.directory, path, absolutePath);
-  options.warn(`"${path}" is a symbolic link to "${target}"; what it leads to is backed up in its place`);
-  if (stat.isDirectory()) {
-    yield entry('directory', path, absolutePath, stat);
-    if (rule === 'empty-directory') yield* emptyDirectoryContent(path, absolutePath, stat);
-    else yield* walkDirectory(options, path, absolutePath, depth + 1);
-  } else if (stat.isFile()) {
-    yield entry('file', path, absolutePath, stat);
+  if (rule === 'empty-directory') {
+    walk.warn(`"${path}" is a symbolic link to "${target}"; a restore makes a directory of it`);
+  } else {
+    if (stat.isDirectory()) refuseLoop(path, absolutePath);
+    walk.warn(`"${path}" is a symbolic link to "${target}"; what it leads to is backed up in its place`);
   }
+  yield* walkPlain(walk, path, absolutePath, stat, depth);
 }
 
 function* walkTablespace(
-  options: WalkOptions,
+  walk: Walk,
   path: string,
   absolutePath: string,
+  link: WalkedEntry,
   depth: number,
 ): Generator<WalkedEntry> {
-  const name = options.tablespaceVersionDirectory;
-  const inside = join(absolutePath, name);
+  const name = walk.tablespaceVersionDirectory;
+  const inside = `${absolutePath}/${name}`;
   const stat = vanishing(() => statSync(inside));
   if (!stat) {
+    // Dropped just now: its directory goes first, then the link. A disk that is not mounted keeps the link.
+    if (!vanishing(() => lstatSync(absolutePath))) return;
     throw new PgrecallError('data-directory', `the tablespace "${path}" has no directory "${name}"`, {
-      hint: `look at where the link "${absolutePath}" leads`,
+      hint: `look at where the link "${absolutePath}" leads; if the tablespace was dropped just now, start the backup again`,
     });
   }
+  yield link;
   yield entry('directory', `${path}/${name}`, inside, stat);
-  yield* walkDirectory(options, `${path}/${name}`, inside, depth + 2);
+  yield* walkDirectory(walk, `${path}/${name}`, inside, depth + 2);
 }
 
-function refuseLoop(directory: string, path: string, absolutePath: string): void {
-  const real = realpathSync(absolutePath);
-  const root = realpathSync(directory);
-  if (root === real || root.startsWith(`${real}/`)) {
-    throw new PgrecallError('data-directory', `"${path}" is a symbolic link that leads back to "${real}"`);
+function refuseLoop(path: string, absolutePath: string): void {
+  const slash = Buffer.from('/');
+  const parent = absolutePath.slice(0, absolutePath.lastIndexOf('/'));
+  const real = realpathSync(fileSystemPath(absolutePath), { encoding: 'buffer' });
+  const lies = Buffer.concat([realpathSync(fileSystemPath(parent), { encoding: 'buffer' }), slash]);
+  const leads = Buffer.concat([real, slash]);
+  if (lies.subarray(0, leads.length).equals(leads)) {
+    throw new PgrecallError('data-directory', `"${path}" is a symbolic link that leads back to "${decodePath(real)}"`);
   }
 }
 
@@ -172,9 +189,10 @@ function entry(kind: WalkedEntry['kind'], path: string, absolutePath: string, st
   };
 }
 
-function readDirectory(path: string): Dirent[] {
-  const found = vanishing(() => readdirSync(path, { withFileTypes: true })) ?? [];
-  return found.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+/** In the order of the names' bytes. */
+function readDirectory(path: string): string[] {
+  const names = vanishing(() => readdirSync(fileSystemPath(path), { encoding: 'buffer' })) ?? [];
+  return names.toSorted((a, b) => Buffer.compare(a, b)).map((name) => decodePath(name));
 }
 
 /** `undefined` where the thing is gone: a running server drops relations and databases at any time. */

@@ -4,15 +4,21 @@ import type { Lsn } from '../postgres/lsn.ts';
 import type { PageKernel } from '../postgres/page-kernel.ts';
 import { pageBytes } from '../postgres/page.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
-import type { PackWriter } from '../repository/pack-writer.ts';
 import type { BlobLocation, PackId } from '../repository/pack-id.ts';
-import type { CopiedItem, CopyItem, CopyResult, CopyTask, PackedRun } from './copy-items.ts';
-
-/** The plaintext of one blob: 32 pages. Random access to a page costs one of these. */
-export const chunkBytes = 262_144;
+import type { PackWriter } from '../repository/pack-writer.ts';
+import { fileSystemPath } from '../repository/path-text.ts';
+import { chunkBytes, type CopiedItem, type CopyItem, type CopyResult, type CopyTask } from './copy-items.ts';
 
 /** A pack is finished when it has this much, so that a sweep can drop and repack in moderate pieces. */
 const packBytes = 1_073_741_824;
+
+interface GrowingRun {
+  readonly pack: PackId;
+  readonly offset: number;
+  readonly storedBytes: number[];
+  lengthBytes: number;
+  endOffset: number;
+}
 
 /**
  * The hot path of a backup, in one thread: read into the kernel's memory, verify page checksums there,
@@ -23,7 +29,7 @@ export class FileCopier {
   readonly #kernel: PageKernel;
   readonly #startLsn: Lsn;
   #pack: PackWriter | undefined;
-  #packs: { id: PackId; sizeBytes: number }[] = [];
+  readonly #packs: { id: PackId; sizeBytes: number }[] = [];
 
   /** Pages at or after `startLsn` are not verified: they may be half written, and WAL replaces them. */
   constructor(cluster: ClusterRepository, kernel: PageKernel, startLsn: Lsn) {
@@ -33,17 +39,23 @@ export class FileCopier {
   }
 
   async handle(task: CopyTask): Promise<CopyResult> {
-    if ('finish' in task) return this.#finish();
+    if ('finish' in task) {
+      await this.#finishPack();
+      return { items: [], packs: this.#packs };
+    }
+    if ('discard' in task) {
+      await this.#discard();
+      return { items: [], packs: [] };
+    }
     const items: CopiedItem[] = [];
     for (const item of task.items) items.push(await this.#copy(item));
     return { items, packs: [] };
   }
 
-  async #finish(): Promise<CopyResult> {
-    await this.#finishPack();
-    const packs = this.#packs;
-    this.#packs = [];
-    return { items: [], packs };
+  /** A backup that failed for want of space must not keep the space. */
+  async #discard(): Promise<void> {
+    await this.abort();
+    for (const { id } of this.#packs.splice(0)) await this.#cluster.deletePack(id);
   }
 
   /** Forgets the pack that is open. */
@@ -71,12 +83,12 @@ export class FileCopier {
   }
 
   async #copyOpen(item: CopyItem, descriptor: number): Promise<CopiedItem> {
-    const runs: { pack: PackId; blobs: BlobLocation[] }[] = [];
+    const runs: GrowingRun[] = [];
     const badBlocks: number[] = [];
     let crc32c = 0;
     let done = 0;
-    while (done < item.lengthBytes) {
-      const wanted = Math.min(chunkBytes, item.lengthBytes - done);
+    while (item.toEnd || done < item.lengthBytes) {
+      const wanted = item.toEnd ? chunkBytes : Math.min(chunkBytes, item.lengthBytes - done);
       const length = readFully(descriptor, this.#kernel.buffer, wanted, item.offset + done, item.absolutePath);
       if (length === 0) break;
       if (item.firstBlock !== undefined) {
@@ -85,15 +97,18 @@ export class FileCopier {
       crc32c = this.#kernel.crc32c(0, length, crc32c);
       const pack = (this.#pack ??= await this.#cluster.createPack());
       const appended = pack.append(this.#kernel.buffer.subarray(0, length));
-      const blob = appended instanceof Promise ? await appended : appended;
-      const run = runs.at(-1);
-      if (run?.pack === pack.id) run.blobs.push(blob);
-      else runs.push({ pack: pack.id, blobs: [blob] });
+      noteBlob(runs, pack.id, appended instanceof Promise ? await appended : appended);
       if (pack.sizeBytes >= packBytes) await this.#finishPack();
       done += length;
       if (length < wanted) break;
     }
-    return { lengthBytes: done, vanished: false, crc32c, runs: runs satisfies PackedRun[], badBlocks };
+    return {
+      lengthBytes: done,
+      vanished: false,
+      crc32c,
+      runs: runs.map(({ pack, offset, storedBytes, lengthBytes }) => ({ pack, offset, storedBytes, lengthBytes })),
+      badBlocks,
+    };
   }
 
   /** Numbers of the blocks that are wrong even after a second read; a page read better is put in place. */
@@ -101,23 +116,42 @@ export class FileCopier {
     const pages = Math.floor(length / pageBytes);
     const first = firstBlock + done / pageBytes;
     const suspects = this.#kernel.verifyPages(0, pages, first, this.#startLsn);
-    return suspects
-      .filter((page) => {
-        // Torn by a write going on right now, most likely; the second read finds it whole.
-        const at = page * pageBytes;
-        readSync(descriptor, this.#kernel.buffer, at, pageBytes, item.offset + done + at);
-        return this.#kernel.verifyPages(at, 1, first + page, this.#startLsn).length > 0;
-      })
-      .map((page) => first + page);
+    return suspects.filter((page) => this.#isBad(item, descriptor, done, page, first)).map((page) => first + page);
   }
+
+  #isBad(item: CopyItem, descriptor: number, done: number, page: number, first: number): boolean {
+    // Torn by a write going on right now, most likely; the second read finds it whole.
+    const at = page * pageBytes;
+    const again = this.#kernel.buffer.subarray(at, at + pageBytes);
+    const length = readFully(descriptor, again, pageBytes, item.offset + done + at, item.absolutePath);
+    // Cut off meanwhile: WAL says so, too.
+    if (length < pageBytes) return false;
+    return this.#kernel.verifyPages(at, 1, first + page, this.#startLsn).length > 0;
+  }
+}
+
+function noteBlob(runs: GrowingRun[], pack: PackId, { offset, storedBytes, plainBytes }: BlobLocation): void {
+  const run = runs.at(-1);
+  // Between two blobs of a pack there may be one of its indexes.
+  if (run?.pack === pack && run.endOffset === offset) {
+    run.storedBytes.push(storedBytes);
+    run.lengthBytes += plainBytes;
+    run.endOffset += storedBytes;
+    return;
+  }
+  runs.push({ pack, offset, storedBytes: [storedBytes], lengthBytes: plainBytes, endOffset: offset + storedBytes });
 }
 
 function openToRead(path: string): number | undefined {
   try {
-    return openSync(path, 'r');
+    return openSync(fileSystemPath(path), 'r');
   } catch (error) {
     if (isErrno(error, 'ENOENT')) return undefined;
-    throw new PgrecallError('data-directory', `cannot open "${path}"`, { cause: error });
+    const hint = 'run pgrecall as the user that owns the data directory, or as root';
+    throw new PgrecallError('data-directory', `cannot open "${path}"`, {
+      ...(isErrno(error, 'EACCES', 'EPERM') ? { hint } : {}),
+      cause: error,
+    });
   }
 }
 

@@ -1,18 +1,27 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
-import { formatSegmentName, segmentBefore, segmentNumber, segmentOf, segmentStart } from '../postgres/segment-name.ts';
+import {
+  formatSegmentName,
+  segmentBefore,
+  segmentNumber,
+  segmentOf,
+  segmentStart,
+  type SegmentName,
+} from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 
-export interface NeededWal {
-  readonly store: WalStore;
+/** What of the WAL archive a backup needs. */
+export type WalKeeper = Pick<WalStore, 'findSegment' | 'putSegment' | 'putPartial'>;
+
+export interface NeededWalOptions {
+  readonly store: WalKeeper;
   readonly dataDirectory: string;
   readonly timeline: Timeline;
   readonly startLsn: Lsn;
-  readonly stopLsn: Lsn;
   readonly segmentBytes: number;
   /** Up to where the server has WAL in pg_wal; asked again and again. */
   readonly writtenLsn: () => Promise<Lsn>;
@@ -25,87 +34,123 @@ export interface NeededWal {
 }
 
 const pollMs = 100;
+const keepingPollMs = 1000;
 
-/** Names of the segments from the first to the last byte that the backup needs, in order. */
-export function neededSegments(needed: {
-  readonly timeline: Timeline;
-  readonly startLsn: Lsn;
-  readonly stopLsn: Lsn;
-  readonly segmentBytes: number;
-}): string[] {
-  const names: string[] = [];
-  const last = segmentBefore(needed.stopLsn, needed.segmentBytes);
-  for (
-    let number = segmentOf(needed.startLsn, needed.segmentBytes);
-    number <= last;
-    number = segmentNumber(number + 1n)
-  ) {
-    names.push(formatSegmentName({ timeline: needed.timeline, number }, needed.segmentBytes));
+/**
+ * Sees to it that the WAL between start and end of a backup is in the repository; only then can the backup be
+ * called complete. Segments that the archiver has not brought yet, but that lie complete in pg_wal, are stored from
+ * there: pushing one twice is harmless, waiting for a stuck archiver is not.
+ */
+export class NeededWal {
+  readonly #options: NeededWalOptions;
+
+  constructor(options: NeededWalOptions) {
+    this.#options = options;
   }
-  return names;
+
+  /**
+   * Where nobody archives, the server removes WAL at its next checkpoints: stores what is finished while the backup
+   * goes on. What fails here is tried again, and reported, by `ensure`.
+   */
+  keepWhileCopying(): AsyncDisposable {
+    const { signal } = this.#options;
+    const stop = new AbortController();
+    const keeping = this.#keep(AbortSignal.any([signal, stop.signal]));
+    return {
+      [Symbol.asyncDispose]: async () => {
+        stop.abort();
+        await keeping;
+      },
+    };
+  }
+
+  async #keep(signal: AbortSignal): Promise<void> {
+    const { startLsn, segmentBytes, timeline } = this.#options;
+    let next = segmentOf(startLsn, segmentBytes);
+    try {
+      for (;;) {
+        await sleep(keepingPollMs, undefined, { signal });
+        while (await this.#isStored({ timeline, number: next }, undefined)) next = segmentNumber(next + 1n);
+      }
+    } catch {
+      // Asked to stop, or a failure that `ensure` will meet as well.
+    }
+  }
+
+  /**
+   * Returns when every segment up to `stopLsn` is in the repository. Throws `wal-not-archived` when one is still
+   * missing after the time given.
+   */
+  async ensure(stopLsn: Lsn): Promise<void> {
+    const { startLsn, segmentBytes, timeline, now, signal, say } = this.#options;
+    const deadlineMs = now().getTime() + this.#options.timeoutMs;
+    const last = segmentBefore(stopLsn, segmentBytes);
+    for (let number = segmentOf(startLsn, segmentBytes); number <= last; number = segmentNumber(number + 1n)) {
+      let said = false;
+      while (!(await this.#isStored({ timeline, number }, stopLsn))) {
+        signal.throwIfAborted();
+        const name = formatSegmentName({ timeline, number }, segmentBytes);
+        if (now().getTime() > deadlineMs) throw this.#missing(name, stopLsn);
+        if (!said) say(`waiting for ${name} to be archived`);
+        said = true;
+        await sleep(pollMs, undefined, { signal });
+      }
+    }
+  }
+
+  /** Whether the segment is in the repository, put there by this call if need be. */
+  async #isStored(segment: SegmentName, stopLsn: Lsn | undefined): Promise<boolean> {
+    const { store, segmentBytes, dataDirectory, fromStandby } = this.#options;
+    const name = formatSegmentName(segment, segmentBytes);
+    if (await store.findSegment(name)) return true;
+    const written = await this.#options.writtenLsn();
+    const start = segmentStart(segment.number, segmentBytes);
+    const end = segmentStart(segmentNumber(segment.number + 1n), segmentBytes);
+    const isLast = fromStandby && stopLsn !== undefined && stopLsn <= end && stopLsn <= written;
+    if (written < end && !isLast) return false;
+    const bytes = readUnlessRecycled(join(dataDirectory, 'pg_wal', name));
+    if (bytes?.length !== segmentBytes) return false;
+    if (written >= end) {
+      await store.putSegment(name, bytes);
+    } else {
+      // What lies behind the last byte received is left from an earlier use of the file.
+      bytes.fill(0, Number(written - start));
+      await store.putPartial(name, bytes);
+    }
+    return true;
+  }
+
+  #missing(name: string, stopLsn: Lsn): PgrecallError {
+    const [from, to] = [formatLsn(this.#options.startLsn), formatLsn(stopLsn)];
+    const seconds = Math.round(this.#options.timeoutMs / 1000);
+    return new PgrecallError(
+      'wal-not-archived',
+      `the backup needs WAL from ${from} to ${to}, and segment ${name} did not reach the repository within ${seconds} s`,
+      {
+        hint: 'look at archive_command’s messages in the server’s log, and at pgrecall check; the backup is not listed, since it could not be restored',
+        details: { segment: name, startLsn: from, endLsn: to },
+      },
+    );
+  }
 }
 
 /**
- * Returns when every segment that the backup needs is in the repository; only then can the backup be
- * called complete. Segments that the archiver has not brought yet, but that lie complete in pg_wal, are
- * stored from there: pushing one twice is harmless, waiting for a stuck archiver is not.
- *
- * Throws `wal-not-archived` when one is still missing after the time given.
+ * A segment of pg_wal; `undefined` where it is not there. The server renames old segments and writes over them:
+ * only if the name still leads to what was read, it was not written over.
  */
-export async function ensureWal(needed: NeededWal): Promise<void> {
-  const deadlineMs = needed.now().getTime() + needed.timeoutMs;
-  for (const name of neededSegments(needed)) {
-    let said = false;
-    while (!(await isStored(needed, name))) {
-      needed.signal.throwIfAborted();
-      if (needed.now().getTime() > deadlineMs) throw missing(needed, name);
-      if (!said) needed.say(`waiting for ${name} to be archived`);
-      said = true;
-      await sleep(pollMs, undefined, { signal: needed.signal });
-    }
-  }
-}
-
-async function isStored(needed: NeededWal, name: string): Promise<boolean> {
-  if (await needed.store.findSegment(name)) return true;
-  const written = await needed.writtenLsn();
-  const number = segmentNumberOf(needed, name);
-  const start = segmentStart(number, needed.segmentBytes);
-  const end = segmentStart(segmentNumber(number + 1n), needed.segmentBytes);
-  if (written < end && !(needed.fromStandby && written >= needed.stopLsn && end > needed.stopLsn)) return false;
-  const bytes = readIfThere(join(needed.dataDirectory, 'pg_wal', name));
-  if (bytes?.length !== needed.segmentBytes) return false;
-  if (written >= end) {
-    await needed.store.putSegment(name, bytes);
-  } else {
-    // What lies behind the last byte received is left from an earlier use of the file.
-    bytes.fill(0, Number(written - start));
-    await needed.store.putPartial(name, bytes);
-  }
-  return true;
-}
-
-function segmentNumberOf(needed: NeededWal, name: string): ReturnType<typeof segmentNumber> {
-  const first = segmentOf(needed.startLsn, needed.segmentBytes);
-  return segmentNumber(first + BigInt(neededSegments(needed).indexOf(name)));
-}
-
-function readIfThere(path: string): Uint8Array | undefined {
+function readUnlessRecycled(path: string): Uint8Array | undefined {
   try {
-    return readFileSync(path);
+    const descriptor = openSync(path, 'r');
+    try {
+      const bytes = readFileSync(descriptor);
+      const read = fstatSync(descriptor);
+      const now = statSync(path);
+      return read.ino === now.ino && read.dev === now.dev ? bytes : undefined;
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'EACCES')) return undefined;
     throw error;
   }
-}
-
-function missing(needed: NeededWal, name: string): PgrecallError {
-  return new PgrecallError(
-    'wal-not-archived',
-    `the backup needs WAL from ${formatLsn(needed.startLsn)} to ${formatLsn(needed.stopLsn)}, and segment ${name} did not reach the repository within ${Math.round(needed.timeoutMs / 1000)} s`,
-    {
-      hint: 'look at archive_command’s messages in the server’s log, and at pgrecall check; the backup is not listed, since it could not be restored',
-      details: { segment: name, startLsn: formatLsn(needed.startLsn), endLsn: formatLsn(needed.stopLsn) },
-    },
-  );
 }

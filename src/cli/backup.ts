@@ -1,6 +1,6 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { copyInThreads } from '../backup/copying.ts';
-import { estimateSize, readServerFacts } from '../backup/backup-server.ts';
+import { backupServer, estimateSize, readServerFacts } from '../backup/backup-server.ts';
 import { takeHotBackup } from '../backup/hot-backup.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
@@ -44,7 +44,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       cluster: access.cluster,
       incarnation: access.incarnation,
       store: access.store,
-      session,
+      server: backupServer(session),
       dataDirectory,
       copying: (startLsn) =>
         copyInThreads(

@@ -3,7 +3,7 @@ import { readWalCatalogue } from '../archive/wal-catalogue.ts';
 import { archiveCommandOf } from './archive-script.ts';
 import { adviseSettings } from '../backup/archiving-settings.ts';
 import { readServerFacts } from '../backup/backup-server.ts';
-import { readControlFile } from '../backup/hot-backup.ts';
+import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { openCluster, type ClusterAccess } from './cluster-access.ts';
@@ -76,7 +76,7 @@ function dataDirectoryFinding(access: ClusterAccess, ofServer: string | undefine
     return { name, status: 'problem', message: 'unknown', remedy: 'set data_directory in the configuration' };
   }
   try {
-    const control = readControlFile(path);
+    const { control } = readControlFile(path);
     if (control.systemIdentifier !== access.incarnation.systemIdentifier) {
       return {
         name,

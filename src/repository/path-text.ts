@@ -41,3 +41,8 @@ function validLength(bytes: Buffer, at: number): number {
   }
   return 0;
 }
+
+/** A path as the file system takes it: text as long as it is UTF-8. */
+export function fileSystemPath(path: string): string | Buffer {
+  return path.isWellFormed() ? path : encodePath(path);
+}

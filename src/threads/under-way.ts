@@ -26,4 +26,9 @@ export class UnderWay {
   async allDone(): Promise<void> {
     await Promise.all(this.#operations);
   }
+
+  /** Waits until all have ended, whatever became of them. */
+  async allSettled(): Promise<void> {
+    await Promise.allSettled(this.#operations);
+  }
 }
