@@ -194,7 +194,10 @@ export const commands: readonly CommandSpec[] = [
     group: 'Trying it',
     positional: [],
     help: 'an embedded PostgreSQL, a DVD rental database, a disaster, and the recovery: with the proof',
-    options: [{ flags: '--keep', help: 'leave everything in place at the end' }],
+    options: [
+      { flags: '--postgres <major>', help: 'the PostgreSQL to use, 14 to 18; the newest found unless said' },
+      { flags: '--keep', help: 'leave everything in place at the end' },
+    ],
     load: async () => (await import('./demo.ts')).runDemo,
   },
 ];

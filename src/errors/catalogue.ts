@@ -96,6 +96,8 @@ export const catalogue = define({
   'tablespace-mapping': { kind: 'usage' },
   'recovery-failed': { kind: 'failed' },
 
+  'demo-failed': { kind: 'failed' },
+
   io: { kind: 'failed' },
   cancelled: { kind: 'failed' },
   bug: { kind: 'failed', hint: 'this is a bug in pgrecall; please report it with this message' },

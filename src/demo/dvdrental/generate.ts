@@ -25,7 +25,7 @@ export const rowCounts = {
 
 export type TableName = keyof typeof rowCounts;
 
-/** Every row of every table, the same ones at every call; about 50 thousand. */
+/** Every row of every table, the same ones at every call; about 45 thousand. */
 export function generateDvdRental() {
   const counts = rowCounts;
   const country = makeCountries(counts.country);

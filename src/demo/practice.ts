@@ -1,0 +1,28 @@
+import { SqlSession } from '../connection/sql-session.ts';
+import type { Shell } from './shell.ts';
+import type { Story } from './story.ts';
+import { connectionTo, names, type Workplace } from './workplace.ts';
+
+/** What every step of the practice works with. */
+export interface Practice {
+  readonly workplace: Workplace;
+  readonly story: Story;
+  readonly shell: Shell;
+  readonly signal: AbortSignal;
+}
+
+/** Runs one statement in the DVD rental database and shows it, with what `answer` makes of the rows. */
+export async function ask<T extends object>(
+  practice: Practice,
+  statement: string,
+  answer: (rows: readonly T[]) => readonly string[],
+  parameters: readonly unknown[] = [],
+): Promise<readonly T[]> {
+  practice.signal.throwIfAborted();
+  await using session = await connect(practice);
+  return practice.story.sql(names.database, statement, async () => session.query<T>(statement, parameters), answer);
+}
+
+export async function connect(practice: Practice, database: string = names.database): Promise<SqlSession> {
+  return SqlSession.connect(connectionTo(practice.workplace, database), { applicationName: 'pgrecall demo' });
+}
