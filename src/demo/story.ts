@@ -1,4 +1,4 @@
-import { commandLines, formatSeconds, pageWidth, wrap } from './text-layout.ts';
+import { commandLines, formatSeconds, pageWidth, shellWord, wrap } from './text-layout.ts';
 
 /** One thing done in a step: what a learner would type, and what came of it. */
 export interface Action {
@@ -72,7 +72,7 @@ export class Story {
     for (const line of rest) this.#print(`${indent}  ${line}`);
     const startedMs = this.#now().getTime();
     const result = await run();
-    this.#record('shell', words.join(' '), result.output, result.exitStatus, startedMs);
+    this.#record('shell', words.map(shellWord).join(' '), result.output, result.exitStatus, startedMs);
     return result;
   }
 
