@@ -2,7 +2,7 @@ import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import { segmentStart, type SegmentName } from '../postgres/segment-name.ts';
 import type { Incarnation } from '../repository/cluster-document.ts';
-import { readSegmentHeader } from '../wal/segment-index.ts';
+import { readSegmentHeader } from '../wal/page-header.ts';
 
 /**
  * Refuses what is not the segment that its name says, of this cluster: better an archive_command that fails, so that

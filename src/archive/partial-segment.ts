@@ -1,5 +1,5 @@
 import { hasCode } from '../errors/pgrecall-error.ts';
-import { indexSegment } from '../wal/segment-index.ts';
+import { indexSegment } from '../wal/index-segment.ts';
 
 /*
  * Beginnings of segments: what the receiver has of the segment being written, and the .partial file that a server

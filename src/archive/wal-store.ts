@@ -11,7 +11,8 @@ import {
 import { parseHistory, type TimelineHistory } from '../postgres/timeline-history.ts';
 import { timeline, type Timeline } from '../postgres/timeline.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
-import { indexSegment, type SegmentIndex } from '../wal/segment-index.ts';
+import { indexSegment } from '../wal/index-segment.ts';
+import type { SegmentIndex } from '../wal/segment-index.ts';
 import { checkSegment, checkSegmentSize } from './check-segment.ts';
 import { chooseBeginning, isBeginningOf, padded, usedPart } from './partial-segment.ts';
 import { WalIndexStore } from './wal-index-store.ts';

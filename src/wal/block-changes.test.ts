@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { BlockChangeSet, mergeBlockChanges } from './block-changes.ts';
-import type { BlockChanges } from './segment-index-types.ts';
+import type { BlockChanges } from './segment-index.ts';
 
 interface Step {
   readonly relNumber: number;

@@ -1,4 +1,4 @@
-import type { BlockChanges } from './segment-index-types.ts';
+import type { BlockChanges } from './segment-index.ts';
 import type { RelationFork } from './wal-event.ts';
 
 /** Slots of the table: relation number + 1 (0 = free), block, how often the relation had been cut when last touched. */

@@ -1,5 +1,5 @@
 import type { Lsn } from '../postgres/lsn.ts';
-import type { Commit } from './segment-index-types.ts';
+import type { Commit } from './segment-index.ts';
 
 export const commitKinds: readonly Commit['kind'][] = ['commit', 'abort', 'commit-prepared', 'abort-prepared'];
 

@@ -6,7 +6,7 @@ import { BlockChangeSet } from './block-changes.ts';
 import { CommitColumnsBuilder, maxTime, minTime, type CommitColumns } from './commit-columns.ts';
 import { recordFlags, type RecordParts } from './record.ts';
 import { resourceManagers } from './resource-managers.ts';
-import type { BlockChanges, RestorePoint } from './segment-index-types.ts';
+import type { BlockChanges, RestorePoint } from './segment-index.ts';
 import {
   commitKindOf,
   decodeTransactionEnd,

@@ -3,7 +3,8 @@ import { describe, it } from 'node:test';
 import { blocksOf, commit, index, moment, table, touch } from '../../test/support/indexed-wal.ts';
 import { i64, u32, WalBuilder, type WalBuilderOptions } from '../../test/support/wal-builder.ts';
 import type { Lsn } from '../postgres/lsn.ts';
-import { decodeSegmentIndex, encodeSegmentIndex, indexSegment } from './segment-index.ts';
+import { indexSegment } from './index-segment.ts';
+import { decodeSegmentIndex, encodeSegmentIndex } from './segment-index-codec.ts';
 
 describe('where a segment ends', () => {
   const small: WalBuilderOptions = {};

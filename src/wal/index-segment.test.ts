@@ -4,7 +4,7 @@ import { blocksOf, commit, index, moment, other, table, touch } from '../../test
 import { i64, u32, WalBuilder } from '../../test/support/wal-builder.ts';
 import { readRecords } from './read-records.ts';
 import { resourceManagerName } from './resource-managers.ts';
-import { indexSegment } from './segment-index.ts';
+import { indexSegment } from './index-segment.ts';
 
 describe('the index of a WAL segment', () => {
   it('tells when each transaction ended, and how', () => {

@@ -6,7 +6,7 @@ import { IndexBuilder } from './index-builder.ts';
 import { readSegmentHeader, type SegmentHeader } from './page-header.ts';
 import { RecordWalker } from './record-walker.ts';
 import { RecordParts } from './record.ts';
-import type { Commit, IndexOptions, SegmentIndex } from './segment-index-types.ts';
+import type { Commit, IndexOptions, SegmentIndex } from './segment-index.ts';
 
 /**
  * Reads one segment's records and keeps what a restore and an increment will ask for.

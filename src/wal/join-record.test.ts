@@ -3,13 +3,10 @@ import { describe, it } from 'node:test';
 import { i64, u32, WalBuilder, type BuiltRecord } from '../../test/support/wal-builder.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import { mergeBlockChanges } from './block-changes.ts';
-import {
-  decodeSegmentIndex,
-  encodeSegmentIndex,
-  indexSegment,
-  joinRecord,
-  type SegmentIndex,
-} from './segment-index.ts';
+import { indexSegment } from './index-segment.ts';
+import { joinRecord } from './join-record.ts';
+import type { SegmentIndex } from './segment-index.ts';
+import { decodeSegmentIndex, encodeSegmentIndex } from './segment-index-codec.ts';
 
 const segmentBytes = 1_048_576;
 const moment = 848_738_314_123_456n;

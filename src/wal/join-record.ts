@@ -6,7 +6,7 @@ import { IndexBuilder } from './index-builder.ts';
 import { longHeaderBytes, shortHeaderBytes } from './page-header.ts';
 import { isResourceManager } from './resource-managers.ts';
 import { RecordParts, recordHeaderBytes } from './record.ts';
-import type { JoinedRecord, SegmentIndex } from './segment-index-types.ts';
+import type { JoinedRecord, SegmentIndex } from './segment-index.ts';
 
 const nothing: JoinedRecord = { commits: [], restorePoints: [], changes: [], events: [] };
 

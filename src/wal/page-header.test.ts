@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readSegmentHeader } from './segment-index.ts';
+import { readSegmentHeader } from './page-header.ts';
 
 /*
  * The first 40 bytes of 000000010000000000000001 right after initdb (od -A n -t x1 -N 40), of each version.

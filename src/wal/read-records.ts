@@ -4,7 +4,7 @@ import { readSegmentHeader } from './page-header.ts';
 import { RecordWalker } from './record-walker.ts';
 import { RecordParts } from './record.ts';
 import { resourceManagerName } from './resource-managers.ts';
-import type { IndexOptions } from './segment-index-types.ts';
+import type { IndexOptions } from './segment-index.ts';
 import type { RelationFork } from './wal-event.ts';
 
 export interface BlockReference {

@@ -2,7 +2,7 @@ import { crc32cRange } from '../bytes/crc32c.ts';
 import { longHeaderBytes, pageFlags, readPageHeader, shortHeaderBytes, type SegmentHeader } from './page-header.ts';
 import { maxHeaderBytes, recordHeaderBytes } from './record.ts';
 import { isResourceManager, resourceManagers } from './resource-managers.ts';
-import type { IndexOptions, SegmentEnding } from './segment-index-types.ts';
+import type { IndexOptions, SegmentEnding } from './segment-index.ts';
 
 /** What is kept of a record that crosses the boundary of a segment, on either side of it. */
 export const maxKeptBytes = 1_048_576;

@@ -5,13 +5,9 @@ import { lsn } from '../postgres/lsn.ts';
 import { systemIdentifier } from '../postgres/system-identifier.ts';
 import { timeline } from '../postgres/timeline.ts';
 import { columnsOf, maxTime, minTime } from './commit-columns.ts';
-import {
-  decodeSegmentIndex,
-  encodeSegmentIndex,
-  type Commit,
-  type SegmentIndex,
-  type WalEvent,
-} from './segment-index.ts';
+import type { Commit, SegmentIndex } from './segment-index.ts';
+import { decodeSegmentIndex, encodeSegmentIndex } from './segment-index-codec.ts';
+import type { WalEvent } from './wal-event.ts';
 
 const segmentBytes = 16_777_216;
 /** Objects like those that we make: with a prototype. */

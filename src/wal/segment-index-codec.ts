@@ -9,7 +9,7 @@ import { columnsOf, commitKinds, commitsOf, maxTime, minTime, type CommitColumns
 import { decodeEvents, encodeEvents, readCount, readTime, readTimeline, readU32, zigzag } from './event-codec.ts';
 import { majorOfMagic } from './page-header.ts';
 import { maxKeptBytes } from './record-walker.ts';
-import type { BlockChanges, Commit, RestorePoint, SegmentEnding, SegmentIndex } from './segment-index-types.ts';
+import type { BlockChanges, Commit, RestorePoint, SegmentEnding, SegmentIndex } from './segment-index.ts';
 
 /*
  * A stored index. Integers are unsigned LEB128 unless a width is given; positions are offsets within the segment in

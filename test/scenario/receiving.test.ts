@@ -14,7 +14,7 @@ import { isSegmentName } from '../../src/postgres/segment-name.ts';
 import type { Incarnation } from '../../src/repository/cluster-document.ts';
 import { createRepository } from '../../src/repository/repository.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
-import { indexSegment } from '../../src/wal/segment-index.ts';
+import { indexSegment } from '../../src/wal/index-segment.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { countingBytes, noon } from '../support/test-repository.ts';
 

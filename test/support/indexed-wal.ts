@@ -3,12 +3,9 @@
 import assert from 'node:assert/strict';
 import { i64, u32, WalBuilder } from './wal-builder.ts';
 import type { Lsn } from '../../src/postgres/lsn.ts';
-import {
-  decodeSegmentIndex,
-  encodeSegmentIndex,
-  indexSegment,
-  type SegmentIndex,
-} from '../../src/wal/segment-index.ts';
+import { indexSegment } from '../../src/wal/index-segment.ts';
+import type { SegmentIndex } from '../../src/wal/segment-index.ts';
+import { decodeSegmentIndex, encodeSegmentIndex } from '../../src/wal/segment-index-codec.ts';
 
 const heap = 10;
 export const moment = 848_738_314_123_456n;
