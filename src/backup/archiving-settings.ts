@@ -20,7 +20,7 @@ export interface SettingAdvice {
 export async function adviseSettings(session: SqlSession, archiveCommand: string): Promise<SettingAdvice[]> {
   const rows = await session.query<{ name: string; setting: string; unit: string | null; pending: boolean }>(
     `SELECT name, setting, unit, pending_restart AS pending FROM pg_settings
-      WHERE name IN ('wal_level', 'archive_mode', 'archive_command', 'archive_timeout')`,
+      WHERE name IN ('wal_level', 'archive_mode', 'archive_command', 'archive_timeout', 'archive_library')`,
   );
   const row = new Map(rows.map((found) => [found.name, found]));
   // With archive_mode off the server shows "(disabled)" for the command, whatever the file says.
@@ -48,7 +48,15 @@ export async function adviseSettings(session: SqlSession, archiveCommand: string
       why: rule.why,
     };
   };
+  // Since 15; where it is set, the server does not call archive_command (15), or refuses to archive (16 and later).
+  const library = advise('archive_library', {
+    wanted: '',
+    right: (value) => value === '',
+    restart: false,
+    why: 'with a library set, the server does not call archive_command',
+  });
   return [
+    ...(library.right ? [] : [library]),
     advise('wal_level', {
       wanted: 'replica',
       right: (value) => value === 'replica' || value === 'logical',

@@ -29,6 +29,11 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--passphrase-file <file>', help: 'encrypt the repository with the passphrase in this file' },
       { flags: '--pg-bin <dir>', help: 'where the postgres programs of this cluster are' },
       { flags: '--apply', help: 'set the server’s settings with ALTER SYSTEM and reload' },
+      {
+        flags: '--new-incarnation',
+        help: 'the cluster was made anew, by pg_upgrade or initdb: keep it under the same name',
+      },
+      { flags: '--plan', help: 'say what would be done, touch nothing' },
     ],
     load: async () => (await import('./init.ts')).runInit,
   },

@@ -15,25 +15,25 @@ export interface CliContext {
   readonly terminal: boolean;
 
   /** The answer; a newline is added. */
-  stdout(text: string): void;
+  readonly stdout: (text: string) => void;
   /** Progress, log, errors; a newline is added. */
-  stderr(text: string): void;
+  readonly stderr: (text: string) => void;
   /** Writes to stderr as it is, for a progress line. */
-  stderrRaw(text: string): void;
+  readonly stderrRaw: (text: string) => void;
   /** Asks the administrator; absent where nobody sits at a terminal. An empty answer is `suggestion`. */
   readonly ask?: (question: string, suggestion?: string) => Promise<string>;
-  now(): Date;
-  randomBytes(length: number): Uint8Array;
+  readonly now: () => Date;
+  readonly randomBytes: (length: number) => Uint8Array;
 
   /** Where and how the configuration is looked for. */
   readonly configuration: LoadConfigOptions;
   /** The configuration, read once. Throws `config-*`. */
-  config(): Promise<Config>;
+  readonly config: () => Promise<Config>;
   /** The named cluster, or the only one. Throws `cluster-unknown`. */
-  cluster(name?: string): Promise<ClusterConfig>;
+  readonly cluster: (name?: string) => Promise<ClusterConfig>;
   /**
    * Opens the cluster's repository. As root the process first becomes the owner of the repository's
    * directory, so that the server's archiver and the administrator write as the same user.
    */
-  openRepository(cluster: ClusterConfig): Promise<Repository>;
+  readonly openRepository: (cluster: ClusterConfig) => Promise<Repository>;
 }

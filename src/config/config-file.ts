@@ -15,14 +15,12 @@ export interface ConfigSearch {
 export type Table = Readonly<Record<string, unknown>>;
 
 export const systemConfigFile = '/etc/pgrecall/pgrecall.toml';
+/** Below a user's home. */
+export const userConfigFile = '/.config/pgrecall/pgrecall.toml';
 
 /** Where a configuration is looked for, in this order, where none is named. */
 export function configCandidates(search: Pick<ConfigSearch, 'cwd' | 'home'>): string[] {
-  return [
-    join(search.cwd, 'pgrecall.toml'),
-    join(search.home, '.config', 'pgrecall', 'pgrecall.toml'),
-    systemConfigFile,
-  ];
+  return [join(search.cwd, 'pgrecall.toml'), join(search.home, userConfigFile), systemConfigFile];
 }
 
 /**

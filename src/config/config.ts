@@ -8,6 +8,7 @@ import {
   findConfigFile,
   readConfigFile,
   systemConfigFile,
+  userConfigFile,
   type ConfigSearch,
   type Table,
 } from './config-file.ts';
@@ -62,7 +63,12 @@ export function loadConfig(options: LoadConfigOptions): Config {
       details: { searched: configCandidates(options) },
     });
   }
-  const { clusters: tables = {}, ...top } = readConfigFile(file);
+  return configFrom(file, readConfigFile(file), options);
+}
+
+/** What a file's document says. Throws `config-invalid`, `config-unknown-key`. */
+export function configFrom(file: string, document: Table, options: LoadConfigOptions): Config {
+  const { clusters: tables = {}, ...top } = document;
   checkKeys(file, top, 'top', ['clusters']);
   const clusters = new Map<string, ClusterConfig>();
   for (const [name, table] of Object.entries(asTable(file, 'clusters', tables))) {
@@ -141,14 +147,19 @@ function makeCluster(file: string, name: string, table: Table, options: LoadConf
     passphraseSource,
     passphrase: async () => readPassphrase(passphraseSource),
     jobs: readJobs(file, value('jobs')),
-    stateDirectory: join(value('state_directory') ?? defaultStateDirectory(file, options.home), name),
+    stateDirectory: join(value('state_directory') ?? defaultStateDirectory(file), name),
     configFile: file,
   };
 }
 
-/** Where state lies unless the configuration says: the machine's for the machine's configuration, else the user's. */
-export function defaultStateDirectory(file: string, home: string): string {
-  return file === systemConfigFile ? '/var/lib/pgrecall' : join(home, '.local', 'state', 'pgrecall');
+/**
+ * Where state lies unless the configuration says. It follows from where the file is, not from who asks: the server's
+ * archive_command, run as another user, has to find the same.
+ */
+export function defaultStateDirectory(file: string): string {
+  if (file === systemConfigFile) return '/var/lib/pgrecall';
+  const home = file.endsWith(userConfigFile) ? file.slice(0, -userConfigFile.length) : undefined;
+  return home === undefined ? join(dirname(file), 'pgrecall-state') : join(home, '.local', 'state', 'pgrecall');
 }
 
 /** Paths of the file count from where it lies, others from the working directory. */

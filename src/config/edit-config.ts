@@ -16,7 +16,7 @@ import { dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'smol-toml';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { asTable, parseToml, systemConfigFile } from './config-file.ts';
+import { asTable, parseToml, systemConfigFile, userConfigFile } from './config-file.ts';
 
 /*
  * How `init` changes a configuration that people write too: line by line, so that comments and order stay. What
@@ -35,7 +35,7 @@ export interface ClusterEntry {
 
 /** Where `init` writes when there is no configuration yet and none is named. */
 export function defaultConfigFile(options: { readonly uid: number | undefined; readonly home: string }): string {
-  return options.uid === 0 ? systemConfigFile : `${options.home}/.config/pgrecall/pgrecall.toml`;
+  return options.uid === 0 ? systemConfigFile : options.home + userConfigFile;
 }
 
 const newFile = '# Configuration of pgrecall; its guide explains every key.\n';
