@@ -1,4 +1,5 @@
 import { chownSync, mkdirSync, statSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
@@ -51,6 +52,8 @@ export function becomeOwnerOf(path: string): void {
 /** As root, turns this process into `owner`, for good. */
 export function become(owner: Owner): void {
   if (!canActAs(owner)) return;
+  // What was compiled so far is written at the end of the process, which can then no longer write it.
+  flushCompileCache();
   takeGroups(owner);
   process.setgid?.(owner.gid);
   process.setuid?.(owner.uid);
