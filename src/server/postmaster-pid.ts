@@ -42,7 +42,8 @@ export function readPostmasterPid(dataDirectory: string): PostmasterPid | undefi
 
 export function parsePostmasterPid(text: string, dataDirectory: string): PostmasterPid | undefined {
   const [pid = '', directory = '', , port = '', socket = '', address = '', , status = ''] = text.split('\n');
-  if (!/^-?[1-9]\d{0,9}$/.test(pid.trim())) return undefined;
+  // Without its newline the first line may be the beginning of a number.
+  if (!/^-?[1-9]\d{0,9}\n/.test(text)) return undefined;
   return {
     pid: Number(pid),
     dataDirectory: directory === '' ? dataDirectory : directory,

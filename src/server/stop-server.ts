@@ -40,7 +40,7 @@ export async function stopServer(options: StopServer): Promise<void> {
     if (performance.now() > deadline) {
       throw new PgrecallError(
         'server-stop',
-        `the server on "${dataDirectory}" is still running ${Math.round(timeoutMs / 1000)} s after it was asked to stop`,
+        `the server on "${dataDirectory}" is still running ${timeoutMs / 1000} s after it was asked to stop`,
         { hint: 'clients or a long checkpoint may hold it; pg_ctl stop -m fast disconnects clients' },
       );
     }
