@@ -45,7 +45,7 @@ export function asOwner(
 }
 
 /** Where the first executable file of that name lies on the search path. */
-export function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
+function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
   return (env['PATH'] ?? '')
     .split(delimiter)
     .filter((directory) => directory !== '')

@@ -44,7 +44,7 @@ export async function written(cluster: ClusterRepository, entries: readonly Mani
   await writer.finish();
 }
 
-export async function loaded(stored: StoredEntry): Promise<ManifestEntry> {
+async function loaded(stored: StoredEntry): Promise<ManifestEntry> {
   const { extentCount, loadExtents, ...rest } = stored;
   const extents = await loadExtents();
   assert.equal(extents.length, extentCount);

@@ -9,7 +9,7 @@ export interface ServerUser {
 
 let found: ServerUser | undefined;
 
-export function serverUser(): ServerUser {
+function serverUser(): ServerUser {
   found ??= findUser();
   return found;
 }

@@ -47,7 +47,7 @@ function namesIn(clause: string): readonly string[] {
 }
 
 /** Comments become blanks; texts stay. */
-export function withoutComments(text: string): string {
+function withoutComments(text: string): string {
   return scan(text, (kind, part) => (kind === 'comment' ? blank(part) : part));
 }
 
