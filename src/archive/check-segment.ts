@@ -41,6 +41,12 @@ export function checkSegmentSize(name: string, sizeBytes: number, incarnation: I
   throw damaged(name, `it has ${sizeBytes} bytes where segments have ${incarnation.segmentBytes}`);
 }
 
+/** Throws `wal-damaged` where the beginning of a segment is longer than one. */
+export function checkBeginningSize(name: string, sizeBytes: number, incarnation: Incarnation): void {
+  if (sizeBytes <= incarnation.segmentBytes) return;
+  throw damaged(name, `its beginning has ${sizeBytes} bytes where segments have ${incarnation.segmentBytes}`);
+}
+
 function headerOf(name: string, bytes: Uint8Array): ReturnType<typeof readSegmentHeader> {
   try {
     return readSegmentHeader(bytes);

@@ -13,7 +13,7 @@ import { timeline, type Timeline } from '../postgres/timeline.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import { indexSegment } from '../wal/index-segment.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
-import { checkSegment, checkSegmentSize } from './check-segment.ts';
+import { checkBeginningSize, checkSegment, checkSegmentSize } from './check-segment.ts';
 import { chooseBeginning, isBeginningOf, padded, usedPart } from './partial-segment.ts';
 import { WalIndexStore } from './wal-index-store.ts';
 import {
@@ -168,12 +168,14 @@ export class WalStore {
 
   /**
    * Stores the beginning of a segment; what of it is only zeros at the end does not count. A beginning that another
-   * one goes on from is replaced by it; two that contradict each other are both kept. Durable on return.
+   * one goes on from is replaced by it; two that contradict each other are both kept. Durable on return. Throws
+   * `wal-other-cluster`, `wal-damaged`, `wal-name`.
    */
   async putPartial(name: string, bytes: Uint8Array): Promise<Stored> {
     const parsed = parseSegmentName(name, this.segmentBytes);
     const used = usedPart(bytes);
     if (used.length === 0) return 'already-there';
+    checkBeginningSize(name, used.length, this.incarnation);
     checkSegment(name, parsed, used, this.incarnation);
     const whole = await this.getSegment(name);
     if (whole && isBeginningOf(used, whole)) return 'already-there';
