@@ -1,128 +1,61 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findGaps } from '../archive/recoverable.ts';
 import { readWalCatalogue } from '../archive/wal-catalogue.ts';
-import { archiveCommandOf } from './archive-script.ts';
 import { adviseSettings } from '../backup/archiving-settings.ts';
-import { readServerFacts } from '../backup/backup-server.ts';
-import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { archiveCommandOf } from './archive-script.ts';
+import {
+  clusterFinding,
+  dataDirectoryFinding,
+  receiverFinding,
+  rightsFindings,
+  settingFinding,
+  type Finding,
+} from './check-findings.ts';
 import { openCluster, type ClusterAccess } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { secondsOption } from './options.ts';
-
-interface Finding {
-  readonly name: string;
-  readonly status: 'good' | 'warning' | 'problem';
-  readonly message: string;
-  readonly remedy?: string;
-}
+import { identifyServer } from './server-identity.ts';
 
 const defaultTimeoutMs = 60_000;
 
 /** `pgrecall check [CLUSTER]`: exit 1 where something has to be mended, 3 where the archive has a gap. */
 export const runCheck: RunCommand = async (arguments_, context) => {
-  const access = await openCluster(context, arguments_.positional['cluster']);
   const timeoutMs = secondsOption(arguments_.options, 'timeout') ?? defaultTimeoutMs;
+  const access = await openCluster(context, arguments_.positional['cluster']);
   await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall check' });
+  const server = await identifyServer(session);
+  const encryption = access.repository.encrypted ? 'encrypted' : 'not encrypted';
+  const rights = await rightsFindings(session);
+  const advice = await adviseSettings(session, archiveCommandOf(access.config));
+  const receiver = await receiverFinding(session, access);
   const findings: Finding[] = [
     { name: 'connection', status: 'good', message: `PostgreSQL ${session.major} answers` },
-    {
-      name: 'repository',
-      status: 'good',
-      message: `opens, ${access.repository.encrypted ? 'encrypted' : 'not encrypted'}`,
-    },
+    { name: 'repository', status: 'good', message: `${access.config.repositoryDirectory} opens, ${encryption}` },
+    clusterFinding(access, server),
+    dataDirectoryFinding(access, server),
+    ...rights,
+    ...advice.map((setting) => settingFinding(setting, access.config.name, receiver !== undefined)),
+    ...(receiver ? [receiver] : []),
   ];
-  const facts = await readServerFacts(session);
-  findings.push(dataDirectoryFinding(access, facts.dataDirectory));
-  findings.push(await rightsFinding(session));
-  const advice = await adviseSettings(session, archiveCommandOf(access.config));
-  for (const setting of advice) {
-    findings.push({
-      name: setting.name,
-      status: setting.right ? 'good' : 'problem',
-      message: setting.right
-        ? setting.current
-        : `is '${setting.current}'${setting.pendingRestart ? ', and waits for a restart' : ''}; ${setting.why}`,
-      ...(setting.right ? {} : { remedy: remedyFor(setting, access.config.name) }),
-    });
-  }
-  const archiving = advice.every((setting) => setting.right || setting.name === 'archive_timeout');
-  if (facts.inRecovery) {
+  const archives = advice.every((setting) => setting.right || setting.name === 'archive_timeout');
+  if (server.inRecovery) {
     findings.push({
       name: 'archiving',
       status: 'warning',
       message: 'this is a standby, which cannot switch segments',
       remedy: 'run check against the primary',
     });
-  } else if (archiving) {
+  } else if ((archives || receiver) && rights.every(({ status }) => status === 'good')) {
     findings.push(await switchAndWait(session, access, context, timeoutMs));
   } else {
-    findings.push({
-      name: 'archiving',
-      status: 'problem',
-      message: 'not tried, since the settings above are not right',
-    });
+    findings.push({ name: 'archiving', status: 'problem', message: 'not tried, since what is above is not right' });
   }
   const gap = await gapFinding(access);
   findings.push(gap);
   return report(findings, access.config.name, context, gap.status === 'problem');
 };
-
-function dataDirectoryFinding(access: ClusterAccess, ofServer: string | undefined): Finding {
-  const name = 'data directory';
-  const path = access.config.dataDirectory ?? ofServer;
-  if (path === undefined) {
-    return { name, status: 'problem', message: 'unknown', remedy: 'set data_directory in the configuration' };
-  }
-  try {
-    const { control } = readControlFile(path);
-    if (control.systemIdentifier !== access.incarnation.systemIdentifier) {
-      return {
-        name,
-        status: 'problem',
-        message: `"${path}" has the system identifier ${control.systemIdentifier}, the repository knows ${access.incarnation.systemIdentifier}`,
-        remedy: 'another cluster lies there: correct data_directory, or give this cluster another name',
-      };
-    }
-    return { name, status: 'good', message: `${path}, page checksums ${control.dataChecksums ? 'on' : 'off'}` };
-  } catch (error) {
-    if (!(error instanceof PgrecallError)) throw error;
-    return {
-      name,
-      status: 'problem',
-      message: error.message,
-      ...(error.hint === undefined ? {} : { remedy: error.hint }),
-    };
-  }
-}
-
-async function rightsFinding(session: SqlSession): Promise<Finding> {
-  const functions =
-    session.major >= 15
-      ? ['pg_backup_start(text, boolean)', 'pg_backup_stop(boolean)']
-      : ['pg_start_backup(text, boolean, boolean)', 'pg_stop_backup(boolean, boolean)'];
-  const [row] = await session.query<{ granted: boolean; role: string }>(
-    `SELECT bool_and(has_function_privilege(f, 'EXECUTE')) AS granted, current_user AS role FROM unnest($1::text[]) f`,
-    [functions],
-  );
-  if (row?.granted === true) return { name: 'rights', status: 'good', message: `${row.role} may take backups` };
-  return {
-    name: 'rights',
-    status: 'problem',
-    message: `${row?.role ?? 'this role'} may not take backups`,
-    remedy: `GRANT EXECUTE ON FUNCTION ${functions.join(', ')} TO ${row?.role ?? 'it'}`,
-  };
-}
-
-function remedyFor(
-  setting: { name: string; wanted: string; needsRestart: boolean; pendingRestart: boolean },
-  cluster: string,
-): string {
-  if (setting.pendingRestart) return 'restart the server';
-  const restart = setting.needsRestart ? ', then restart the server' : '';
-  return `pgrecall init ${cluster} --apply, or set ${setting.name} = '${setting.wanted}'${restart}`;
-}
 
 /** Writes a record, switches the segment that it lies in, and waits for that segment. */
 async function switchAndWait(
@@ -131,38 +64,46 @@ async function switchAndWait(
   context: CliContext,
   timeoutMs: number,
 ): Promise<Finding> {
+  const name = 'archiving';
   const [row] = await session.query<{ segment: string }>(
     `SELECT pg_walfile_name(pg_switch_wal()) AS segment FROM (SELECT pg_create_restore_point('pgrecall check')) point`,
   );
   const segment = row?.segment ?? '';
   const startedMs = context.now().getTime();
   context.stderr(`waiting for ${segment} to reach the repository`);
-  while (context.now().getTime() - startedMs < timeoutMs) {
+  for (;;) {
+    const waitedMs = context.now().getTime() - startedMs;
     if (await access.store.findSegment(segment)) {
-      const seconds = ((context.now().getTime() - startedMs) / 1000).toFixed(1);
-      return { name: 'archiving', status: 'good', message: `${segment} was in the repository after ${seconds} s` };
+      const message = `${segment} was in the repository after ${(waitedMs / 1000).toFixed(1)} s`;
+      return { name, status: 'good', message };
     }
+    if (waitedMs >= timeoutMs) break;
     await sleep(100, undefined, { signal: context.signal });
   }
   const [failure] = await session.query<{ failed: string | null; at: string | null }>(
     'SELECT last_failed_wal AS failed, last_failed_time::text AS at FROM pg_stat_archiver',
   );
+  const failed = failure?.failed ? `; the server last failed to archive ${failure.failed} at ${failure.at}` : '';
   return {
-    name: 'archiving',
+    name,
     status: 'problem',
-    message: `${segment} did not reach the repository within ${timeoutMs / 1000} s${failure?.failed ? `; the server last failed to archive ${failure.failed} at ${failure.at}` : ''}`,
+    message: `${segment} did not reach the repository within ${timeoutMs / 1000} s${failed}`,
     remedy: 'the server’s log has the messages of archive_command',
   };
 }
 
-async function gapFinding(access: ClusterAccess): Promise<Finding> {
-  const { ranges } = await readWalCatalogue(access.store);
-  const broken = ranges.filter((range, i) => ranges[i - 1]?.timeline === range.timeline);
-  if (broken.length === 0) return { name: 'continuity', status: 'good', message: 'the archived WAL has no gaps' };
+async function gapFinding({ cluster, incarnation, store }: ClusterAccess): Promise<Finding> {
+  const name = 'continuity';
+  const backups = (await cluster.listBackups({ onDamaged: () => undefined })).filter(
+    (backup) => backup.incarnation === incarnation.number,
+  );
+  const gaps = findGaps(backups, await readWalCatalogue(store), store.segmentBytes);
+  const since = backups.length === 0 ? '' : ' since the first backup';
+  if (gaps.length === 0) return { name, status: 'good', message: `the archived WAL has no gaps${since}` };
   return {
-    name: 'continuity',
+    name,
     status: 'problem',
-    message: `the archived WAL has ${broken.length} gap(s)`,
+    message: `the archived WAL has ${gaps.length} gap(s)${since}`,
     remedy: 'pgrecall list shows them; a fresh backup makes what follows recoverable',
   };
 }

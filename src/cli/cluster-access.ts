@@ -13,6 +13,9 @@ export interface ClusterAccess {
   readonly cluster: ClusterRepository;
   /** The latest: where WAL and backups go now. */
   readonly incarnation: Incarnation;
+  /** All, oldest first. */
+  readonly incarnations: readonly Incarnation[];
+  /** Of the latest. */
   readonly store: WalStore;
 }
 
@@ -21,13 +24,14 @@ export async function openCluster(context: CliContext, name?: string): Promise<C
   const config = await context.cluster(name);
   const repository = await context.openRepository(config);
   const cluster = repository.cluster(config.name);
-  const incarnation = (await cluster.readCluster())?.incarnations.at(-1);
+  const incarnations = (await cluster.readCluster())?.incarnations ?? [];
+  const incarnation = incarnations.at(-1);
   if (!incarnation) {
     throw new PgrecallError('cluster-unknown', `the repository has no cluster "${config.name}" yet`, {
       hint: `run pgrecall init ${config.name}`,
     });
   }
-  return { config, repository, cluster, incarnation, store: new WalStore(cluster, incarnation) };
+  return { config, repository, cluster, incarnation, incarnations, store: new WalStore(cluster, incarnation) };
 }
 
 /** Finds a backup by identifier, unambiguous beginning or `latest`. Throws `backup-unknown`, `backup-ambiguous`. */

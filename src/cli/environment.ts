@@ -34,6 +34,8 @@ export function optionsFromEnvironment(
 ): Record<string, string | true | string[]> {
   const found: Record<string, string | true | string[]> = {};
   for (const spec of specs) {
+    // What pgrecall says to itself is not for the world outside to set.
+    if (spec.hidden === true) continue;
     const variable = prefix + variableOf(spec);
     const text = env[variable];
     if (text === undefined || text === '') continue;

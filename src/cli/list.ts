@@ -1,5 +1,8 @@
+import { findGaps, recoverableSpans } from '../archive/recoverable.ts';
 import { readWalCatalogue, type WalCatalogue } from '../archive/wal-catalogue.ts';
-import { formatLsn, parseLsn, type Lsn } from '../postgres/lsn.ts';
+import { WalStore } from '../archive/wal-store.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { formatLsn } from '../postgres/lsn.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { toUnixMillis } from '../wal/transaction-time.ts';
 import { openCluster } from './cluster-access.ts';
@@ -7,162 +10,146 @@ import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes, formatDuration, formatIso, formatTable } from './format.ts';
 
-interface Span {
-  readonly timeline: number;
-  readonly from: string | null;
-  readonly to: string | null;
-  readonly fromLsn: string;
-  readonly toLsn: string;
+interface DamagedBackup {
+  readonly id: string;
+  readonly code: string;
+  readonly message: string;
 }
 
-interface Gap {
-  readonly timeline: number;
-  readonly from: string;
-  readonly to: string;
-}
+type ListDocument = Awaited<ReturnType<typeof describeCluster>>;
 
-/** `pgrecall list [CLUSTER]`: all clusters of the configuration where none is named. */
+/** `pgrecall list [CLUSTER]`: all clusters of the configuration where none is named; exit 3 where a record is damaged. */
 export const runList: RunCommand = async (arguments_, context) => {
   const named = arguments_.positional['cluster'];
-  const config = await context.config();
-  const names = named === undefined ? [...config.clusters.keys()] : [named];
-  const documents = [];
-  for (const name of names) {
-    const { cluster, store } = await openCluster(context, name);
-    const backups = await cluster.listBackups();
-    const catalogue = await readWalCatalogue(store);
-    documents.push(toDocument(cluster.name, backups, catalogue, context));
-  }
+  const names = named === undefined ? [...(await context.config()).clusters.keys()] : [named];
+  const documents: ListDocument[] = [];
+  for (const name of names) documents.push(await describeCluster(name, context));
+  const damaged = documents.flatMap((document) => document.damaged);
+  for (const { id, code, message } of damaged)
+    context.stderr(`warning: backup ${id} is not listed: ${code}: ${message}`);
   if (context.json) context.stdout(JSON.stringify(documents.length === 1 ? documents[0] : documents, undefined, 2));
+  else if (documents.length === 0) context.stdout('no clusters yet: pgrecall init adds one');
   else context.stdout(documents.map(toText).join('\n\n'));
-  return 0;
+  return damaged.length > 0 ? 3 : 0;
 };
 
-function toDocument(name: string, backups: readonly BackupRecord[], catalogue: WalCatalogue, context: CliContext) {
-  const last = lastCommit(catalogue);
+async function describeCluster(name: string, context: CliContext) {
+  const { cluster, incarnation, incarnations } = await openCluster(context, name);
+  const damaged: DamagedBackup[] = [];
+  const backups = await cluster.listBackups({
+    onDamaged: (id, error) => {
+      if (!(error instanceof PgrecallError)) throw error;
+      damaged.push({ id, code: error.code, message: error.message });
+    },
+  });
+  const lives = [];
+  for (const life of incarnations) {
+    const own = backups.filter((backup) => backup.incarnation === life.number);
+    if (life !== incarnation && own.length === 0) continue;
+    const catalogue = await readWalCatalogue(new WalStore(cluster, life));
+    lives.push({ number: life.number, catalogue, own, segmentBytes: life.segmentBytes });
+  }
+  const last = lives.reduce<bigint | undefined>((time, { catalogue }) => later(time, lastCommit(catalogue)), undefined);
   return {
     cluster: name,
-    backups: backups.map((backup) => ({
-      id: backup.id,
-      kind: backup.kind,
-      temperature: backup.temperature,
-      type: backup.type,
-      startedAt: backup.startedAt,
-      stoppedAt: backup.stoppedAt,
-      sizeBytes: backup.sizeBytes,
-      storedBytes: backup.storedBytes,
-      keep: backup.keep,
-      note: backup.note,
-      timeline: backup.timeline,
-      startLsn: backup.startLsn,
-      endLsn: backup.endLsn,
-      badPages: backup.badPages.length,
-    })),
-    recoverable: spans(backups, catalogue),
-    gaps: gaps(catalogue),
-    lastCommitAt: last === undefined ? null : formatIso(last),
+    backups: backups.map(describeBackup),
+    recoverable: lives.flatMap(({ number, catalogue, own, segmentBytes }) =>
+      recoverableSpans(own, catalogue, segmentBytes).map((span) => {
+        const from = span.backup?.stoppedAt ?? isoOf(span.firstCommitTime);
+        const to = isoOf(span.lastCommitTime);
+        return {
+          incarnation: number,
+          timeline: span.timeline,
+          from,
+          // The last commit may lie before the backup that the span begins with.
+          to: from !== null && to !== null && Date.parse(to) < Date.parse(from) ? from : to,
+          fromLsn: formatLsn(span.fromLsn),
+          toLsn: formatLsn(span.toLsn),
+        };
+      }),
+    ),
+    gaps: lives.flatMap(({ number, catalogue, own, segmentBytes }) =>
+      findGaps(own, catalogue, segmentBytes).map(({ timeline, fromLsn, toLsn }) => ({
+        incarnation: number,
+        timeline,
+        from: formatLsn(fromLsn),
+        to: formatLsn(toLsn),
+      })),
+    ),
+    lastCommitAt: isoOf(last),
     lastCommitAgeSeconds:
       last === undefined ? null : Math.max(0, (context.now().getTime() - toUnixMillis(last)) / 1000),
+    damaged,
   };
 }
 
-/**
- * What can be recovered: each run of WAL that a backup lies in whole, from the end of the first such backup.
- */
-function spans(backups: readonly BackupRecord[], catalogue: WalCatalogue): Span[] {
-  const found: Span[] = [];
-  for (const range of catalogue.ranges) {
-    const inside = backups.filter((backup) => isInside(backup, range));
-    const first = inside.reduce<BackupRecord | undefined>(
-      (least, backup) => (least && parseLsn(least.endLsn) <= parseLsn(backup.endLsn) ? least : backup),
-      undefined,
-    );
-    const continued = first ? undefined : parentSpan(range, catalogue, backups);
-    if (!first && continued === undefined) continue;
-    found.push({
-      timeline: range.timeline,
-      from: first?.stoppedAt ?? (range.firstCommitTime === undefined ? null : formatIso(range.firstCommitTime)),
-      to: range.lastCommitTime === undefined ? null : formatIso(range.lastCommitTime),
-      fromLsn: first?.endLsn ?? formatLsn(continued ?? range.startLsn),
-      toLsn: formatLsn(range.endLsn),
-    });
-  }
-  return found;
+function describeBackup(backup: BackupRecord) {
+  return {
+    id: backup.id,
+    kind: backup.kind,
+    temperature: backup.temperature,
+    type: backup.type,
+    startedAt: backup.startedAt,
+    stoppedAt: backup.stoppedAt,
+    sizeBytes: backup.sizeBytes,
+    storedBytes: backup.storedBytes,
+    keep: backup.keep,
+    note: backup.note,
+    incarnation: backup.incarnation,
+    timeline: backup.timeline,
+    startLsn: backup.startLsn,
+    endLsn: backup.endLsn,
+    badPages: backup.badPages.length,
+  };
 }
 
-type Range = WalCatalogue['ranges'][number];
-
-function isInside(backup: BackupRecord, range: Range): boolean {
-  return (
-    backup.kind === 'physical' &&
-    backup.timeline === range.timeline &&
-    parseLsn(backup.startLsn) >= range.startLsn &&
-    parseLsn(backup.endLsn) <= range.endLsn
-  );
+function isoOf(micros: bigint | undefined): string | null {
+  return micros === undefined ? null : formatIso(micros);
 }
 
-/** A timeline without a backup of its own is recoverable from where it left a recoverable parent. */
-function parentSpan(range: Range, catalogue: WalCatalogue, backups: readonly BackupRecord[]): Lsn | undefined {
-  const history = catalogue.histories.get(range.timeline);
-  const parent = history?.parents.at(-1);
-  if (!parent || range.startLsn > parent.switchLsn) return undefined;
-  const recoverable = catalogue.ranges.some((other) =>
-    backups.some((backup) => isInside(backup, other) && parseLsn(backup.endLsn) <= parent.switchLsn),
-  );
-  return recoverable ? parent.switchLsn : undefined;
+function lastCommit({ ranges }: WalCatalogue): bigint | undefined {
+  return ranges.reduce<bigint | undefined>((time, { lastCommitTime }) => later(time, lastCommitTime), undefined);
 }
 
-function gaps(catalogue: WalCatalogue): Gap[] {
-  const found: Gap[] = [];
-  catalogue.ranges.forEach((range, i) => {
-    const next = catalogue.ranges[i + 1];
-    if (next?.timeline !== range.timeline) return;
-    found.push({ timeline: range.timeline, from: formatLsn(range.endLsn), to: formatLsn(next.startLsn) });
-  });
-  return found;
+function later(a: bigint | undefined, b: bigint | undefined): bigint | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a > b ? a : b;
 }
 
-function lastCommit(catalogue: WalCatalogue): bigint | undefined {
-  let last: bigint | undefined;
-  for (const { lastCommitTime } of catalogue.ranges) {
-    if (lastCommitTime !== undefined && (last === undefined || lastCommitTime > last)) last = lastCommitTime;
-  }
-  return last;
-}
-
-function toText(document: ReturnType<typeof toDocument>): string {
+function toText(document: ListDocument): string {
   const lines = [`cluster ${document.cluster}`];
-  if (document.backups.length === 0) lines.push('no backups yet: pgrecall backup takes one');
-  else {
-    lines.push(
-      formatTable([
-        ['backup', 'what', 'ended', 'size', 'stored', 'note'],
-        ...document.backups.map((backup) => [
-          backup.id,
-          `${backup.temperature} ${backup.kind} ${backup.type}`,
-          backup.stoppedAt,
-          formatBytes(backup.sizeBytes),
-          formatBytes(backup.storedBytes),
-          [
-            backup.keep ? '[kept]' : '',
-            backup.badPages > 0 ? `[${backup.badPages} file(s) with bad pages]` : '',
-            backup.note,
-          ]
-            .filter((text) => text !== '')
-            .join(' '),
-        ]),
-      ]),
-    );
-  }
+  lines.push(document.backups.length === 0 ? 'no backups yet: pgrecall backup takes one' : backupTable(document));
+  const several = new Set(document.recoverable.map(({ incarnation }) => incarnation)).size > 1;
   for (const span of document.recoverable) {
-    lines.push(
-      `recoverable: timeline ${span.timeline}, from ${span.from ?? '?'} (${span.fromLsn}) to ${span.to ?? '?'} (${span.toLsn})`,
-    );
+    const where = several ? `incarnation ${span.incarnation}, timeline ${span.timeline}` : `timeline ${span.timeline}`;
+    const to = span.to === null || span.to === span.from ? '' : ` ${span.to}`;
+    lines.push(`recoverable: ${where}, from ${span.from ?? '?'} (${span.fromLsn}) to${to} (${span.toLsn})`);
   }
-  for (const gap of document.gaps)
+  for (const gap of document.gaps) {
     lines.push(`GAP: timeline ${gap.timeline}, ${gap.from} to ${gap.to} is not archived`);
+  }
   if (document.lastCommitAgeSeconds !== null) {
     lines.push(`last commit archived: ${document.lastCommitAt}, ${formatDuration(document.lastCommitAgeSeconds)} ago`);
   }
   return lines.join('\n');
+}
+
+function backupTable(document: ListDocument): string {
+  return formatTable([
+    ['backup', 'what', 'ended', 'size', 'stored', 'note'],
+    ...document.backups.map((backup) => [
+      backup.id,
+      `${backup.temperature} ${backup.kind} ${backup.type}`,
+      backup.stoppedAt,
+      formatBytes(backup.sizeBytes),
+      formatBytes(backup.storedBytes),
+      [
+        backup.keep ? '[kept]' : '',
+        backup.badPages > 0 ? `[${backup.badPages} file(s) with bad pages]` : '',
+        backup.note,
+      ]
+        .filter((text) => text !== '')
+        .join(' '),
+    ]),
+  ]);
 }
