@@ -44,36 +44,42 @@ export async function playDemo(options: DemoOptions): Promise<DemoReport> {
   const workplace = workplaceIn(directory);
   const story = new Story(print, now);
   const startedMs = now().getTime();
+  introduce(story, options);
+  const shell = new Shell({ ...options, story });
+  const { moment, checks } = await endingServers(options, async () => {
+    try {
+      return await playPractice({ workplace, story, shell, signal });
+    } catch (error) {
+      if (signal.aborted || hasCode(error, 'cancelled')) throw cancellation(signal, error);
+      throw failure(error, story, workplace);
+    }
+  });
+  const proof = proofOf(checks);
+  const kept = keep || !proof.holds;
+  if (!kept) removeDirectory(directory);
+  const { major, binDirectory } = programs;
+  const seconds = (now().getTime() - startedMs) / 1000;
+  const report = { postgres: { major, binDirectory }, kept, directory, moment, seconds, steps: story.steps, proof };
+  conclude(story, report);
+  return report;
+}
+
+/** Whatever comes of `work`, no server of the demo runs after it; interrupted, it leaves no directory either. */
+async function endingServers<T>(options: DemoOptions, work: () => Promise<T>): Promise<T> {
   let remove = false;
   try {
-    introduce(story, options);
-    const shell = new Shell({ ...options, story });
-    const { moment, checks } = await playPractice({ workplace, story, shell, signal });
-    const proof = proofOf(checks);
-    remove = proof.holds && !keep;
-    const { major, binDirectory } = programs;
-    const seconds = (now().getTime() - startedMs) / 1000;
-    const report = {
-      postgres: { major, binDirectory },
-      kept: !remove,
-      directory,
-      moment,
-      seconds,
-      steps: story.steps,
-      proof,
-    };
-    conclude(story, report);
-    return report;
+    return await work();
   } catch (error) {
-    if (signal.aborted || hasCode(error, 'cancelled')) {
-      remove = !keep;
-      throw cancellation(signal, error);
-    }
-    throw failure(error, story, workplace);
+    remove = hasCode(error, 'cancelled') && !options.keep;
+    throw error;
   } finally {
-    await endServers(workplace, programs);
-    if (remove) rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+    await endServers(workplaceIn(options.directory), options.programs);
+    if (remove) removeDirectory(options.directory);
   }
+}
+
+function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
 }
 
 function introduce(story: Story, { directory, programs }: DemoOptions): void {

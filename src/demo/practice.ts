@@ -16,11 +16,12 @@ export async function ask<T extends object>(
   practice: Practice,
   statement: string,
   answer: (rows: readonly T[]) => readonly string[],
-  parameters: readonly unknown[] = [],
 ): Promise<readonly T[]> {
   practice.signal.throwIfAborted();
   await using session = await connect(practice);
-  return practice.story.sql(names.database, statement, async () => session.query<T>(statement, parameters), answer);
+  const run = async (): Promise<T[]> => session.query<T>(statement);
+  // Awaited before it is returned: the session ends with this function.
+  return await practice.story.sql(names.database, statement, run, answer);
 }
 
 export async function connect(practice: Practice, database: string = names.database): Promise<SqlSession> {

@@ -92,7 +92,7 @@ export async function openForWork(practice: Practice, kept: string): Promise<Che
   return [
     check('recovery.signal was there, and is gone', true, before && !existsSync(signalFile)),
     check('the server is in recovery', false, inRecovery),
-    check('the server takes changes', 'Second chances', added),
+    check('the server takes changes', true, added !== ''),
     check('the damaged data directory is as it was kept', true, hashOfControlFile(workplace.data) === kept),
   ];
 }

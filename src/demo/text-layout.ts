@@ -49,12 +49,12 @@ export function shellWord(word: string): string {
   return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** `0.4 s`. */
+/** `0.4 s`; below a tenth `12 ms`. */
 export function formatSeconds(seconds: number): string {
-  return `${seconds.toFixed(1)} s`;
+  return seconds < 0.1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
 }
 
-/** Columns of equal width under a heading and a rule. */
+/** Columns of equal width under a heading and a rule; a column without a heading has none. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
   const lines = rows.map((row) =>
@@ -63,6 +63,6 @@ export function table(rows: readonly (readonly string[])[]): string[] {
       .join('   ')
       .trimEnd(),
   );
-  const rule = widths.map((width) => '-'.repeat(width)).join('   ');
-  return [...lines.slice(0, 1), rule, ...lines.slice(1)];
+  const rule = widths.map((width, i) => (rows[0]?.[i] === '' ? '' : '-'.repeat(width))).join('   ');
+  return [...lines.slice(0, 1), rule.trimEnd(), ...lines.slice(1)];
 }
