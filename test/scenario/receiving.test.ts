@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { readWalCatalogue } from '../../src/archive/wal-catalogue.ts';
 import { WalStore } from '../../src/archive/wal-store.ts';
 import { SqlSession } from '../../src/connection/sql-session.ts';
 import { formatLsn, parseLsn, type Lsn } from '../../src/postgres/lsn.ts';
@@ -70,11 +69,13 @@ class Receiver {
 class Site {
   readonly directory = mkdtempSync(join(root, 's'));
   readonly configFile = join(this.directory, 'pgrecall.toml');
+  readonly #repository: string;
   readonly #store: WalStore;
   #receivers: Receiver[] = [];
 
-  private constructor(store: (directory: string) => WalStore) {
-    this.#store = store(this.directory);
+  private constructor(repository: string, store: WalStore) {
+    this.#repository = repository;
+    this.#store = store;
   }
 
   static async make(cluster: TestCluster, changes: Partial<Incarnation> = {}): Promise<Site> {
@@ -98,15 +99,14 @@ class Site {
     });
     const clusterRepository = repository.cluster('main');
     await clusterRepository.writeCluster({ name: 'main', incarnations: [incarnation] });
-    const site = new Site(() => new WalStore(clusterRepository, incarnation));
-    site.configure(cluster, directory);
+    const site = new Site(directory, new WalStore(clusterRepository, incarnation));
+    site.configure(cluster);
     return site;
   }
 
-  configure(cluster: TestCluster, repository?: string): void {
-    const kept = repository ?? /repository = "(.*)"/.exec(readFileSync(this.configFile, 'utf8'))?.[1] ?? '';
+  configure(cluster: TestCluster): void {
     const lines = [
-      `repository = "${kept}"`,
+      `repository = "${this.#repository}"`,
       `state_directory = "${join(this.directory, 'state')}"`,
       '[clusters.main]',
       `connection = "${cluster.uri()}"`,
@@ -120,6 +120,12 @@ class Site {
 
   get store(): WalStore {
     return this.#store;
+  }
+
+  /** Names of the segments of which the whole or a beginning is in the repository, as its directory has them. */
+  storedNames(): ReadonlySet<string> {
+    const names = readdirSync(join(this.#repository, 'clusters', 'main', 'wal'), { recursive: true, encoding: 'utf8' });
+    return new Set(names.flatMap((name) => /\b([0-9A-F]{24})(?:\.partial)?-/.exec(name)?.[1] ?? []));
   }
 
   receive(...options: readonly string[]): Receiver {
