@@ -50,6 +50,7 @@ interface Begun {
   readonly id: string;
   readonly startedAt: Date;
   readonly startLsn: Lsn;
+  readonly checkpointedAt: Date;
   readonly facts: ServerFacts;
   /** As it was when the backup had begun. */
   readonly control: ControlFile;
@@ -73,11 +74,12 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   const signal = watchServer(server, options.signal);
 
   const startLsn = await server.start(`pgrecall ${id}`);
+  const checkpointedAt = options.now();
   const { control } = readControlFile(dataDirectory);
   checkStartedHere(control, startLsn, dataDirectory);
   const copying = options.copying(startLsn);
   try {
-    return await writeBackup(options, { id, startedAt, startLsn, facts, control, copying, signal });
+    return await writeBackup(options, { id, startedAt, startLsn, checkpointedAt, facts, control, copying, signal });
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   } finally {

@@ -13,6 +13,7 @@ export interface MadeBackup {
   readonly incarnation: Incarnation;
   readonly startedAt: Date;
   readonly stoppedAt: Date;
+  readonly checkpointedAt: Date;
   readonly facts: ServerFacts;
   readonly control: ControlFile;
   readonly stopped: StoppedBackup;
@@ -40,6 +41,7 @@ export function makeRecord(made: MadeBackup): BackupRecord {
     systemIdentifier: control.systemIdentifier,
     startedAt: made.startedAt.toISOString(),
     stoppedAt: made.stoppedAt.toISOString(),
+    checkpointedAt: made.checkpointedAt.toISOString(),
     timeline: label.startTimeline,
     startLsn: formatLsn(label.startLsn),
     endLsn: formatLsn(stopped.stopLsn),

@@ -1,10 +1,11 @@
 import { existsSync, realpathSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import { restoreCommandScript } from '../archive/restore-command.ts';
+import { resolve } from 'node:path';
+import { restoreCommandScript, restoreScriptPath } from '../archive/restore-command.ts';
 import { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { formatLsn } from '../postgres/lsn.ts';
 import { executeRestore } from '../restore/execute-restore.ts';
-import { planTarget } from '../restore/plan-target.ts';
+import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { restoreInThreads } from '../restore/restoring.ts';
 import { describeTarget, parseTarget } from '../restore/target.ts';
@@ -39,8 +40,7 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   const chosen = named === undefined ? undefined : findBackup(backups, named);
   const incarnation = chosen?.incarnation ?? access.incarnation.number;
   const store = await storeOf(access, incarnation);
-  const plan = await planTarget({
-    store,
+  const plan = await planTargetIn(store, {
     backups: backups.filter((backup) => backup.incarnation === incarnation),
     named: chosen,
     request,
@@ -93,7 +93,7 @@ async function execute(execution: Execution, context: CliContext): Promise<void>
   );
   const startedMs = context.now().getTime();
   try {
-    const script = join(directory, 'pg_wal', 'pgrecall', 'restore-command');
+    const script = restoreScriptPath(directory);
     const more: Record<string, string> = {};
     if (port !== undefined) more['port'] = String(port);
     // A copy beside the cluster must not send its WAL to the cluster's archive; see the guide on recovery.
@@ -144,7 +144,7 @@ function describe(plan: RestorePlan, directory: string, tablespaces: ReadonlyMap
   ];
   if (stop.kind === 'record') {
     const time = stop.time === undefined ? '' : `, transaction of ${formatTimestamp(stop.time)}`;
-    steps.push(`recovery stops at ${stop.lsn.toString(16).toUpperCase()} (timeline ${stop.timeline}${time})`);
+    steps.push(`recovery stops at ${formatLsn(stop.lsn)} (timeline ${stop.timeline}${time})`);
   }
   if (plan.request.target.kind === 'latest') steps.push('then the server opens for work on a new timeline');
   else

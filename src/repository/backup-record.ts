@@ -15,6 +15,8 @@ export interface BackupRecord {
   /** ISO 8601, UTC. */
   readonly startedAt: string;
   readonly stoppedAt: string;
+  /** When the checkpoint was done that a hot backup starts from: nothing in it that is not in its WAL was committed later. */
+  readonly checkpointedAt?: string;
   readonly timeline: number;
   /** `X/Y`, as PostgreSQL prints them. */
   readonly startLsn: string;
@@ -58,6 +60,7 @@ export const checkBackupRecord: Check = fields({
   systemIdentifier: matching(/^\d{1,20}$/),
   startedAt: text(64),
   stoppedAt: text(64),
+  checkpointedAt: optional(text(64)),
   timeline: integer(0, 0xffff_ffff),
   startLsn: emptyOr(lsn),
   endLsn: emptyOr(lsn),

@@ -1,68 +1,105 @@
 import { execFile } from 'node:child_process';
-import { closeSync, fsyncSync, openSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chownSync, closeSync, fchownSync, fsyncSync, openSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { isErrno } from '../errors/pgrecall-error.ts';
-import { writeError } from './file-restorer.ts';
+import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { writeError, writing } from './write-error.ts';
 
-/** Writes a file, makes it durable, then gives it its name: it is whole or not there. */
-export function writeDurably(path: string, bytes: Uint8Array | string, mode = 0o600): void {
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Writes a file, makes it durable, then gives it its name: it is whole or not there. Throws `disk-full`, `io`. */
+export function writeDurably(
+  path: string,
+  bytes: Uint8Array | string,
+  options: { readonly mode?: number; readonly owner?: Owner | undefined } = {},
+): void {
   const temporary = `${path}.pgrecall-tmp`;
-  try {
-    const descriptor = openSync(temporary, 'w', mode);
+  writing(path, () => {
+    const descriptor = openSync(temporary, 'w', options.mode ?? 0o600);
     try {
       writeFileSync(descriptor, bytes);
+      if (options.owner) fchownSync(descriptor, options.owner.uid, options.owner.gid);
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
     renameSync(temporary, path);
-    syncDirectory(dirname(path));
-  } catch (error) {
-    throw writeError(error, path);
-  }
+  });
+  syncDirectory(dirname(path));
 }
 
 export function syncDirectory(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+  writing(path, () => {
+    const descriptor = openSync(path, 'r');
+    try {
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+}
+
+/** As root, to whoever owns the rest. */
+export function giveTo(owner: Owner | undefined, paths: readonly string[]): void {
+  if (!owner) return;
+  for (const path of paths) writing(path, () => chownSync(path, owner.uid, owner.gid));
 }
 
 /**
  * Makes everything below the directories durable: one syncfs(2) for each file system through coreutils'
  * `sync -f`, which costs far less than an fsync for every file; where that program is missing, the fsyncs.
+ * Throws `disk-full` (some file systems find out only now), `io`.
  */
 export async function syncTrees(directories: readonly string[]): Promise<void> {
   try {
-    await promisify(execFile)('sync', ['-f', ...directories]);
+    await promisify(execFile)('sync', ['-f', ...directories], { env: { ...process.env, LC_ALL: 'C' } });
   } catch (error) {
     // Anything but a missing program may be a write that failed: then each file has to tell.
-    if (!isErrno(error, 'ENOENT')) throw writeError(error, directories.join(', '));
-    for (const directory of directories) syncTree(directory);
+    if (!isErrno(error, 'ENOENT')) throw syncError(error, directories.join(', '));
+    for (const directory of directories) syncTree(Buffer.from(directory));
   }
 }
 
-function syncTree(directory: string): void {
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
+function syncError(error: unknown, path: string): PgrecallError {
+  const stderr = error instanceof Error && 'stderr' in error ? String(error.stderr) : '';
+  if (!/No space left|quota exceeded/i.test(stderr)) return writeError(error, path);
+  return new PgrecallError('disk-full', `no space left while making "${path}" durable`, { cause: error });
+}
+
+/** Names as bytes: a data directory may have some that are no text. */
+function syncTree(directory: Buffer): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    const path = Buffer.concat([directory, Buffer.from('/'), entry.name]);
     if (entry.isDirectory()) syncTree(path);
-    else if (entry.isFile()) syncDirectory(path);
+    else if (entry.isFile()) syncOne(path);
   }
-  syncDirectory(directory);
+  syncOne(directory);
 }
 
-/** Appends text to a file as it is being produced; durable only with `syncTrees`. */
+function syncOne(path: Buffer): void {
+  writing(path.toString(), () => {
+    const descriptor = openSync(path, 'r');
+    try {
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+}
+
+/** Appends text to a file as it is being produced; durable only with `syncTrees`. Throws `disk-full`, `io`. */
 export class TextFile {
-  readonly #descriptor: number;
+  readonly #path: string;
+  #descriptor: number | undefined;
   #pending: string[] = [];
   #length = 0;
 
   constructor(path: string) {
-    this.#descriptor = openSync(path, 'wx', 0o600);
+    this.#path = path;
+    this.#descriptor = writing(path, () => openSync(path, 'wx', 0o600));
   }
 
   write(text: string): void {
@@ -72,13 +109,24 @@ export class TextFile {
   }
 
   #flush(): void {
-    writeFileSync(this.#descriptor, this.#pending.join(''));
+    const descriptor = this.#descriptor;
+    if (descriptor !== undefined) writing(this.#path, () => writeFileSync(descriptor, this.#pending.join('')));
     this.#pending = [];
     this.#length = 0;
   }
 
-  close(): void {
+  finish(): void {
     this.#flush();
-    closeSync(this.#descriptor);
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+
+  /** After a failure, too. */
+  [Symbol.dispose](): void {
+    this.#close();
   }
 }

@@ -1,4 +1,4 @@
-import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { WalStore } from '../archive/wal-store.ts';
 import { crc32c } from '../bytes/crc32c.ts';
@@ -12,17 +12,18 @@ import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
-import { TextFile, syncDirectory, syncTrees, writeDurably } from './durable.ts';
+import { TextFile, giveTo, syncDirectory, syncTrees, writeDurably, type Owner } from './durable.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';
 import type { Restoring } from './restore-items.ts';
 import type { RestorePlan } from './restore-plan.ts';
 import { makePrivateDirectory } from './target-directory.ts';
 import { formatGmt, writeFiles } from './write-files.ts';
+import { writing } from './write-error.ts';
 
 export interface ExecuteRestoreOptions {
   readonly cluster: ClusterRepository;
-  readonly store: WalStore;
+  readonly store: Pick<WalStore, 'getSegment' | 'getPartial'>;
   readonly plan: RestorePlan;
   readonly directory: string;
   readonly tablespaces: ReadonlyMap<number, string>;
@@ -30,7 +31,7 @@ export interface ExecuteRestoreOptions {
   readonly settings: Omit<RecoverySettings, 'recovery'>;
   /** Text of the script that `settings.restoreCommand` runs, and where it goes. */
   readonly script: { readonly path: string; readonly text: string };
-  readonly owner: (user: string, group: string) => { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner: (user: string, group: string) => Owner | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
 }
@@ -41,125 +42,117 @@ const localSegments = 32;
 /**
  * Puts everything back, in an order in which a crash at any point leaves a directory that PostgreSQL refuses
  * to start: pg_control, without which it is no cluster, comes last and only after all else is durable.
+ *
+ * tablespace_map is not put back: from it PostgreSQL would make the links of tablespaces as they were, and ours may
+ * lead elsewhere. Without it the links count that are there (xlogrecovery.c, read_tablespace_map).
  */
 export async function executeRestore(options: ExecuteRestoreOptions): Promise<{ readonly files: number }> {
   const { directory, plan } = options;
-  const manifest = await options.cluster.openManifest(plan.backup.id);
-  try {
-    const control = await requireAttachment(manifest, 'pg_control', plan.backup);
-    const label = await requireAttachment(manifest, 'backup_label', plan.backup);
-    makePrivateDirectory(directory);
-    for (const place of options.tablespaces.values()) makePrivateDirectory(place);
+  await using manifest = await options.cluster.openManifest(plan.backup.id);
+  const control = await requireAttachment(manifest, 'pg_control', plan.backup);
+  const label = await requireAttachment(manifest, 'backup_label', plan.backup);
+  makePrivateDirectory(directory);
+  for (const place of options.tablespaces.values()) makePrivateDirectory(place);
 
-    const text = new TextFile(join(directory, 'backup_manifest'));
-    const backupManifest = new BackupManifestWriter({
-      postgresMajor: plan.backup.postgresMajor,
-      systemIdentifier: systemIdentifier(plan.backup.systemIdentifier),
-    });
-    const files = await writeFiles({
-      manifest,
-      restoring: options.restoring,
-      directory,
-      tablespaces: options.tablespaces,
-      owner: options.owner,
-      backupManifest,
-      writeBackupManifest: (part) => text.write(part),
-      signal: options.signal,
-      onProgress: options.onProgress,
-    });
-    finishBackupManifest(text, backupManifest, plan.backup, { control, label });
-
-    await writeOutsideConfiguration(manifest, directory);
-    await bringLocalWal(options, control);
-    writeRecoveryFiles(options, label);
-    giveAway(options);
-    await syncTrees([directory, ...options.tablespaces.values()]);
-    const controlPath = join(directory, 'global', 'pg_control');
-    writeDurably(controlPath, control);
-    const owner = ownerOfData(options);
-    if (owner) chownSync(controlPath, owner.uid, owner.gid);
-    syncDirectory(dirname(directory));
-    return { files };
-  } finally {
-    await manifest.close();
-  }
+  const files = await writeContent(options, manifest, { control, label });
+  await bringLocalWal(options, decodeControlFile(control).segmentBytes);
+  writeRecoveryFiles(options);
+  await syncTrees([directory, ...options.tablespaces.values()]);
+  writeDurably(join(directory, 'global', 'pg_control'), control, { owner: dataOwner(options) });
+  syncDirectory(dirname(directory));
+  return { files };
 }
 
 async function requireAttachment(manifest: ManifestReader, name: string, backup: BackupRecord): Promise<Uint8Array> {
   const bytes = await manifest.attachment(name);
   if (bytes) return bytes;
-  throw new PgrecallError('object-damaged', `the manifest of ${backup.id} has no ${name}`);
+  throw new PgrecallError('object-damaged', `the manifest of ${backup.id} has no ${name}`, {
+    details: { backup: backup.id, name },
+  });
 }
 
-function finishBackupManifest(
-  text: TextFile,
-  manifest: BackupManifestWriter,
-  backup: BackupRecord,
+/** Every file of the backup, and backup_manifest, which lists them. */
+async function writeContent(
+  options: ExecuteRestoreOptions,
+  manifest: ManifestReader,
   documents: { readonly control: Uint8Array; readonly label: Uint8Array },
-): void {
-  const lastModified = formatGmt(Date.parse(backup.stoppedAt));
-  for (const [path, bytes] of [
-    ['backup_label', documents.label],
-    ['global/pg_control', documents.control],
-  ] as const) {
-    text.write(manifest.addFile({ path, sizeBytes: bytes.length, lastModified, crc32c: crc32c(bytes) }));
+): Promise<number> {
+  const { directory, plan } = options;
+  const path = join(directory, 'backup_manifest');
+  using text = new TextFile(path);
+  const backupManifest = new BackupManifestWriter({
+    postgresMajor: plan.backup.postgresMajor,
+    systemIdentifier: systemIdentifier(plan.backup.systemIdentifier),
+  });
+  const files = await writeFiles({
+    ...options,
+    manifest,
+    backupManifest,
+    writeBackupManifest: (part) => text.write(part),
+  });
+  const written = [
+    ...(await writeOutsideConfiguration(manifest, directory)),
+    { path: 'backup_label', bytes: documents.label },
+  ];
+  writeDurably(join(directory, 'backup_label'), documents.label);
+  const lastModified = formatGmt(Date.parse(plan.backup.stoppedAt));
+  for (const file of [...written, { path: 'global/pg_control', bytes: documents.control }]) {
+    const { length } = file.bytes;
+    const entry = { path: file.path, sizeBytes: length, lastModified, crc32c: crc32c(file.bytes) };
+    text.write(backupManifest.addFile(entry));
   }
-  text.write(
-    manifest.finish([
-      { timeline: timeline(backup.timeline), startLsn: parseLsn(backup.startLsn), endLsn: parseLsn(backup.endLsn) },
-    ]),
-  );
-  text.close();
+  text.write(backupManifest.finish([walRange(plan.backup)]));
+  text.finish();
+  giveTo(dataOwner(options), [path, ...written.map((file) => join(directory, file.path))]);
+  return files;
+}
+
+function walRange({ timeline: of, startLsn, endLsn }: BackupRecord): Parameters<BackupManifestWriter['finish']>[0][0] {
+  return { timeline: timeline(of), startLsn: parseLsn(startLsn), endLsn: parseLsn(endLsn) };
 }
 
 /**
  * Brings the WAL of the backup itself into pg_wal: the directory can then become consistent, and
- * pg_verifybackup can check it whole, without the repository.
+ * pg_verifybackup can check it whole, without the repository. A whole segment is marked as archived, as
+ * pg_basebackup does, so that the server does not archive it again.
  */
-async function bringLocalWal(options: ExecuteRestoreOptions, control: Uint8Array): Promise<void> {
+async function bringLocalWal(options: ExecuteRestoreOptions, segmentBytes: number): Promise<void> {
   const { backup } = options.plan;
-  const { segmentBytes } = decodeControlFile(control);
   const first = segmentOf(parseLsn(backup.startLsn), segmentBytes);
   const last = segmentBefore(parseLsn(backup.endLsn), segmentBytes);
   if (last - first >= BigInt(localSegments)) return;
+  const owner = dataOwner(options);
   for (let number = first; number <= last; number = segmentNumber(number + 1n)) {
     options.signal.throwIfAborted();
     const name = formatSegmentName({ timeline: timeline(backup.timeline), number }, segmentBytes);
-    const bytes = (await options.store.getSegment(name)) ?? (await options.store.getPartial(name));
+    const whole = await options.store.getSegment(name);
+    const bytes = whole ?? (await options.store.getPartial(name));
     if (!bytes) {
       throw new PgrecallError('wal-gap', `segment ${name}, which ${backup.id} needs, is not in the repository`, {
         hint: 'pgrecall verify says what else is missing; another backup may be whole',
         details: { segment: name, backup: backup.id },
       });
     }
-    writeDurably(join(options.directory, 'pg_wal', name), bytes);
+    const wal = join(options.directory, 'pg_wal');
+    writeDurably(join(wal, name), bytes, { owner });
+    if (whole) writeDurably(join(wal, 'archive_status', `${name}.done`), '', { owner });
   }
 }
 
-function writeRecoveryFiles(options: ExecuteRestoreOptions, label: Uint8Array): void {
-  const { directory } = options;
-  writeDurably(join(directory, 'backup_label'), label);
-  mkdirSync(dirname(options.script.path), { recursive: true, mode: 0o700 });
-  writeDurably(options.script.path, options.script.text, 0o700);
+function writeRecoveryFiles(options: ExecuteRestoreOptions): void {
+  const { directory, script } = options;
+  const owner = dataOwner(options);
+  const scripts = dirname(script.path);
+  writing(scripts, () => mkdirSync(scripts, { recursive: true, mode: 0o700 }));
+  giveTo(owner, [scripts]);
+  writeDurably(script.path, script.text, { mode: 0o700, owner });
   const auto = join(directory, 'postgresql.auto.conf');
   const previous = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
-  writeDurably(auto, withRecoverySettings(previous, { ...options.settings, recovery: options.plan }));
-  writeDurably(join(directory, 'recovery.signal'), '');
+  writeDurably(auto, withRecoverySettings(previous, { ...options.settings, recovery: options.plan }), { owner });
+  writeDurably(join(directory, 'recovery.signal'), '', { owner });
 }
 
-/** As root, what was written here belongs to whoever owns the rest. */
-function giveAway(options: ExecuteRestoreOptions): void {
-  const owner = ownerOfData(options);
-  if (!owner) return;
-  const { directory } = options;
-  const written = ['backup_label', 'backup_manifest', 'postgresql.auto.conf', 'recovery.signal'].map((name) =>
-    join(directory, name),
-  );
-  for (const path of [...written, dirname(options.script.path), options.script.path]) {
-    chownSync(path, owner.uid, owner.gid);
-  }
-}
-
-function ownerOfData(options: ExecuteRestoreOptions): { readonly uid: number; readonly gid: number } | undefined {
+/** As root, what a restore writes of itself belongs to whoever owns the rest. */
+function dataOwner(options: ExecuteRestoreOptions): Owner | undefined {
   return options.owner('', '');
 }

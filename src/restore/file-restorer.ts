@@ -1,8 +1,9 @@
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
-import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import { fileSystemPath } from '../repository/path-text.ts';
 import { ExtentReader } from './extent-reader.ts';
-import type { RestoreItem } from './restore-items.ts';
+import type { FileAttributes, RestoreBatch, RestoredBatch, RestoreItem } from './restore-items.ts';
+import { writing } from './write-error.ts';
 
 /** The hot path of a restore, in one thread: read a run of blobs, check and open each, write by position. */
 export class FileRestorer {
@@ -12,16 +13,22 @@ export class FileRestorer {
     this.#reader = new ExtentReader(cluster);
   }
 
-  /** Bytes written. Throws what `ExtentReader` throws, `disk-full`, `io`. */
-  async restore(item: RestoreItem): Promise<number> {
-    const descriptor = openToWrite(item);
+  /** Throws what `ExtentReader` throws, `disk-full`, `io`. */
+  async handle({ items }: RestoreBatch): Promise<RestoredBatch> {
+    let writtenBytes = 0;
+    for (const item of items) writtenBytes += await this.#restore(item);
+    return { writtenBytes };
+  }
+
+  async #restore({ absolutePath, attributes, extents }: RestoreItem): Promise<number> {
+    const descriptor = openToWrite(absolutePath);
     try {
       let written = 0;
-      await this.#reader.read(item.extents, (bytes, extent) => {
-        writeFully(descriptor, bytes, extent.fileOffset, item.absolutePath);
+      await this.#reader.read(extents, (bytes, extent) => {
+        writeFully(descriptor, bytes, extent.fileOffset, absolutePath);
         written += bytes.length;
       });
-      finishFile(item, descriptor);
+      if (attributes) setAttributes(descriptor, attributes, absolutePath);
       return written;
     } finally {
       closeSync(descriptor);
@@ -33,39 +40,36 @@ export class FileRestorer {
   }
 }
 
-function openToWrite(item: RestoreItem): number {
+/** Sets owner, mode and time of a file whose pieces are all written. */
+export function finishFile(absolutePath: string, attributes: FileAttributes): void {
+  const descriptor = openToWrite(absolutePath);
   try {
-    // Pieces of one file are written by several threads: whoever comes first creates it. A link in its place
-    // is never followed.
-    return openSync(item.absolutePath, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  } catch (error) {
-    throw writeError(error, item.absolutePath);
+    setAttributes(descriptor, attributes, absolutePath);
+  } finally {
+    closeSync(descriptor);
   }
 }
 
-function finishFile(item: RestoreItem, descriptor: number): void {
-  if (item.owner) fchownSync(descriptor, item.owner.uid, item.owner.gid);
-  if (item.mode !== 0o600) fchmodSync(descriptor, item.mode);
-  if (item.modifiedMs !== undefined) futimesSync(descriptor, item.modifiedMs / 1000, item.modifiedMs / 1000);
+function openToWrite(path: string): number {
+  // Pieces of one file are written by several threads: whoever comes first creates it. A link in its place
+  // is never followed.
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
+  return writing(path, () => openSync(fileSystemPath(path), flags, 0o600));
+}
+
+function setAttributes(descriptor: number, { mode, modifiedMs, owner }: FileAttributes, path: string): void {
+  writing(path, () => {
+    if (owner) fchownSync(descriptor, owner.uid, owner.gid);
+    // No file of PostgreSQL's runs as someone else; one that a manifest says does must not come to be.
+    if (mode !== 0o600) fchmodSync(descriptor, mode & 0o777);
+    futimesSync(descriptor, modifiedMs / 1000, modifiedMs / 1000);
+  });
 }
 
 function writeFully(descriptor: number, bytes: Uint8Array, position: number, path: string): void {
-  let done = 0;
-  try {
-    while (done < bytes.length) {
+  writing(path, () => {
+    for (let done = 0; done < bytes.length;) {
       done += writeSync(descriptor, bytes, done, bytes.length - done, position + done);
     }
-  } catch (error) {
-    throw writeError(error, path);
-  }
-}
-
-export function writeError(error: unknown, path: string): PgrecallError {
-  if (isErrno(error, 'ENOSPC', 'EDQUOT')) {
-    return new PgrecallError('disk-full', `no space left while writing "${path}"`, {
-      hint: 'free space, or restore to a larger disk; the repository has not been touched',
-      cause: error,
-    });
-  }
-  return new PgrecallError('io', `cannot write "${path}"`, { cause: error });
+  });
 }

@@ -4,23 +4,28 @@ import { formatLsn, parseLsn, type Lsn } from '../postgres/lsn.ts';
 import { timeline as toTimeline, type Timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
-import { findStop, type FoundStop } from './find-stop.ts';
+import { findStop, type Absent, type FoundRecord, type FoundStop } from './find-stop.ts';
 import {
   backupIsOnPath,
   chooseTimeline,
   describeMoment,
+  forsakenBranch,
   noBackup,
   pathTo,
   replayableUntil,
   unreachable,
   type PathPart,
+  type Reach,
   type RestorePlan,
   type StopPoint,
 } from './restore-plan.ts';
+import { parseTime } from './parse-time.ts';
+import { searchedWal, type SearchedWal } from './searched-wal.ts';
 import type { RecoveryRequest } from './target.ts';
 
 export interface PlanTargetOptions {
-  readonly store: WalStore;
+  readonly wal: SearchedWal;
+  readonly catalogue: WalCatalogue;
   /** All of the cluster's incarnation, oldest first. */
   readonly backups: readonly BackupRecord[];
   /** The one to start from, where it was named. */
@@ -28,26 +33,37 @@ export interface PlanTargetOptions {
   readonly request: RecoveryRequest;
 }
 
+/** `planTarget` over the archive of a cluster. */
+export async function planTargetIn(
+  store: WalStore,
+  options: Omit<PlanTargetOptions, 'wal' | 'catalogue'>,
+): Promise<RestorePlan> {
+  return planTarget({ ...options, wal: searchedWal(store), catalogue: await readWalCatalogue(store) });
+}
+
 /**
  * Finds the backup from which the target is reached soonest, and proves from the WAL index that it will be
  * reached. Throws `target-unreachable` with what can be reached instead.
  */
 export async function planTarget(options: PlanTargetOptions): Promise<RestorePlan> {
-  const { request, named } = options;
+  const { request, named, catalogue } = options;
   const physical = options.backups.filter((backup) => backup.kind === 'physical');
   const candidates = named ? [named] : physical;
   if (candidates.length === 0) throw noBackup();
-  const catalogue = await readWalCatalogue(options.store);
   const timeline = chooseTimeline(request, candidates, catalogue.histories, catalogue.ranges);
   const path = pathTo(timeline, catalogue.histories);
-  const usable = candidates.filter((backup) => backupIsOnPath(backup, path)).toSorted(byEnd);
+  const usable = candidates
+    .filter((backup) => backupIsOnPath(backup, path))
+    .toSorted(byEnd)
+    .map((backup): Candidate => ({ backup, ...positionsOf(backup), reach: reachOf(path, catalogue, backup) }));
   if (usable.length === 0) {
     throw unreachable(request, `no backup lies on the way to timeline ${timeline}`, {
       suggestions: [`backups: ${candidates.map((backup) => `${backup.id} on timeline ${backup.timeline}`).join(', ')}`],
     });
   }
-  const planning: Planning = { ...options, catalogue, timeline, path, usable };
-  switch (request.target.kind) {
+  const planning: Planning = { ...options, timeline, path, usable };
+  const { target } = request;
+  switch (target.kind) {
     case 'latest':
       return planLatest(planning);
     case 'immediate':
@@ -56,96 +72,131 @@ export async function planTarget(options: PlanTargetOptions): Promise<RestorePla
     case 'lsn':
     case 'xid':
     case 'name':
-      return planRecord(planning);
+      return planRecord(planning, { ...request, target });
   }
 }
 
+/** A backup on the path, and how far replay gets from it. */
+interface Candidate {
+  readonly backup: BackupRecord;
+  readonly timeline: Timeline;
+  readonly startLsn: Lsn;
+  readonly endLsn: Lsn;
+  readonly reach: Reach;
+}
+
 interface Planning extends PlanTargetOptions {
-  readonly catalogue: WalCatalogue;
   readonly timeline: Timeline;
   readonly path: readonly PathPart[];
   /** By their end on the path, oldest first. */
-  readonly usable: readonly BackupRecord[];
-}
-
-interface Reach {
-  readonly lsn: Lsn;
-  readonly time: bigint | undefined;
-  readonly complete: boolean;
+  readonly usable: readonly Candidate[];
 }
 
 function byEnd(a: BackupRecord, b: BackupRecord): number {
   return a.timeline - b.timeline || Number(parseLsn(a.endLsn) - parseLsn(b.endLsn));
 }
 
-function reachOf(planning: Planning, backup: BackupRecord): Reach {
-  return replayableUntil(planning.path, planning.catalogue.ranges, {
+function positionsOf(backup: BackupRecord): Pick<Candidate, 'timeline' | 'startLsn' | 'endLsn'> {
+  return {
     timeline: toTimeline(backup.timeline),
-    lsn: parseLsn(backup.startLsn),
-  });
+    startLsn: parseLsn(backup.startLsn),
+    endLsn: parseLsn(backup.endLsn),
+  };
+}
+
+function reachOf(path: readonly PathPart[], catalogue: WalCatalogue, backup: BackupRecord): Reach {
+  const { timeline, startLsn } = positionsOf(backup);
+  return replayableUntil(path, catalogue.ranges, { timeline, lsn: startLsn });
 }
 
 /** Whether the WAL that makes the backup consistent is there. */
-function isConsistent(planning: Planning, backup: BackupRecord): boolean {
-  return reachOf(planning, backup).lsn >= parseLsn(backup.endLsn);
+function isConsistent({ reach, endLsn }: Candidate): boolean {
+  return reach.lsn >= endLsn;
 }
 
 function planLatest(planning: Planning): RestorePlan {
-  const backup = planning.usable.findLast((candidate) => isConsistent(planning, candidate));
-  if (!backup) throw noneConsistent(planning);
-  const reach = reachOf(planning, backup);
-  const warnings = reach.complete
-    ? []
-    : [`the archive has a gap after ${formatLsn(reach.lsn)}: what was committed later is not recovered`];
-  return made(planning, backup, { kind: 'end' }, reach, warnings);
+  const candidate = planning.usable.findLast(isConsistent);
+  if (!candidate) throw noneConsistent(planning);
+  const { reach } = candidate;
+  const gap = `the archive has a gap after ${formatLsn(reach.lsn)}: what was committed later is not recovered`;
+  return made(planning, candidate, { kind: 'end' }, reach.complete ? [] : [gap]);
 }
 
 function planImmediate(planning: Planning): RestorePlan {
-  const backup = planning.usable.findLast((candidate) => isConsistent(planning, candidate));
-  if (!backup) throw noneConsistent(planning);
-  return made(planning, backup, { kind: 'consistent' }, reachOf(planning, backup), []);
+  const candidate = planning.usable.findLast(isConsistent);
+  if (!candidate) throw noneConsistent(planning);
+  return made(planning, candidate, { kind: 'consistent' }, []);
+}
+
+type RecordRequest = Parameters<typeof findStop>[2]['request'];
+
+/** A backup from which replay meets the target, but not where it should. */
+interface TooEarly {
+  readonly candidate: Candidate;
+  readonly stop: FoundRecord;
 }
 
 /**
- * From the newest backup to the oldest: the first whose replay meets the target after it has become
- * consistent. PostgreSQL stops at the first record that fits after the start of the backup, so each backup
- * is asked for itself.
+ * From the newest backup to the oldest: the first whose replay meets the target after it has become consistent.
+ * PostgreSQL stops at the first record that fits after the start of the backup, so each backup is asked for itself;
+ * but what lies behind the start of a newer one was searched already.
  */
-async function planRecord(planning: Planning): Promise<RestorePlan> {
-  let before: { readonly backup: BackupRecord; readonly stop: Extract<FoundStop, { kind: 'record' }> } | undefined;
-  let absent: Extract<FoundStop, { kind: 'absent' }> | undefined;
-  for (const backup of planning.usable.toReversed()) {
-    const reach = reachOf(planning, backup);
-    if (reach.lsn < parseLsn(backup.endLsn)) continue;
-    const stop = await findStop(planning.store, planning.catalogue, planning.path, {
-      request: planning.request,
-      from: { timeline: toTimeline(backup.timeline), lsn: parseLsn(backup.startLsn) },
-      until: reach.lsn,
-    });
+async function planRecord(planning: Planning, request: RecordRequest): Promise<RestorePlan> {
+  let tooEarly: TooEarly | undefined;
+  let absent: Absent | undefined;
+  let newer: { readonly candidate: Candidate; readonly stop: FoundStop } | undefined;
+  for (const candidate of planning.usable.toReversed()) {
+    if (!isConsistent(candidate)) continue;
+    const stop = await stopFrom(planning, request, candidate, newer);
+    newer = { candidate, stop };
     if (stop.kind === 'absent') {
       absent ??= stop;
-      continue;
+    } else if (stop.lsn < candidate.endLsn || holdsLater(candidate.backup, request)) {
+      tooEarly = { candidate, stop };
+    } else {
+      const branch = forsakenBranch(planning, stop);
+      return made(planning, candidate, stop, [...stop.warnings, ...(branch === undefined ? [] : [branch])]);
     }
-    if (stop.lsn >= parseLsn(backup.endLsn)) return made(planning, backup, stop, reach, stop.warnings);
-    before = { backup, stop };
   }
-  const range = reachable(planning);
-  if (before) {
-    throw unreachable(
-      planning.request,
-      `it lies at ${describeMoment(before.stop.lsn, before.stop.time)}, before the first backup that could lead there is consistent (${before.backup.id}, ${before.backup.stoppedAt}, ${before.backup.endLsn})`,
-      range,
-    );
-  }
-  if (absent) throw unreachable(planning.request, absent.reason, { ...range, suggestions: absent.suggestions });
-  throw noneConsistent(planning);
+  if (!tooEarly && !absent) throw noneConsistent(planning);
+  const reasons = [absent?.reason, tooEarly && whyTooEarly(tooEarly, request)].filter((reason) => reason !== undefined);
+  throw unreachable(request, reasons.join('; '), {
+    ...reachable(planning),
+    suggestions: tooEarly ? [] : (absent?.suggestions ?? []),
+  });
+}
+
+/**
+ * Whether a backup may hold what was committed after the target time: PostgreSQL compares only what it replays, and
+ * would not notice.
+ */
+function holdsLater(backup: BackupRecord, { target }: RecordRequest): boolean {
+  return target.kind === 'time' && parseTime(backup.checkpointedAt ?? backup.stoppedAt) > target.time;
+}
+
+function whyTooEarly({ candidate, stop }: TooEarly, request: RecordRequest): string {
+  const { id, stoppedAt, endLsn, checkpointedAt } = candidate.backup;
+  if (holdsLater(candidate.backup, request)) return `it lies before ${id} began (${checkpointedAt ?? stoppedAt})`;
+  return `it lies at ${describeMoment(stop.lsn, stop.time)}, before ${id} is consistent (${endLsn}, ${stoppedAt})`;
+}
+
+async function stopFrom(
+  { wal, path }: Planning,
+  request: RecordRequest,
+  { timeline, startLsn, reach }: Candidate,
+  newer: { readonly candidate: Candidate; readonly stop: FoundStop } | undefined,
+): Promise<FoundStop> {
+  // Positions are found in one step; and a gap between the two backups would make the newer one's answer another.
+  const isSearched = newer && request.target.kind !== 'lsn' && newer.candidate.startLsn <= reach.lsn;
+  const until = isSearched ? newer.candidate.startLsn : reach.lsn;
+  const stop = await findStop(wal, path, { request, from: { timeline, lsn: startLsn }, until });
+  return stop.kind === 'absent' && isSearched ? newer.stop : stop;
 }
 
 function made(
   planning: Planning,
-  backup: BackupRecord,
+  { backup, reach }: Candidate,
   stop: StopPoint,
-  reach: Reach,
   warnings: readonly string[],
 ): RestorePlan {
   const bad = backup.badPages.length > 0 ? [`${backup.id} has pages whose checksums were wrong when it was taken`] : [];
@@ -162,24 +213,22 @@ function made(
 }
 
 function reachable(planning: Planning): { from: string | undefined; to: string | undefined } {
-  const first = planning.usable.find((backup) => isConsistent(planning, backup));
-  const last = planning.usable.findLast((backup) => isConsistent(planning, backup));
+  const first = planning.usable.find(isConsistent);
+  const last = planning.usable.findLast(isConsistent);
   if (!first || !last) return { from: undefined, to: undefined };
-  const reach = reachOf(planning, last);
-  const byPosition = planning.request.target.kind === 'lsn';
-  if (byPosition) return { from: first.endLsn, to: formatLsn(reach.lsn) };
+  const { reach } = last;
+  if (planning.request.target.kind === 'lsn') return { from: first.backup.endLsn, to: formatLsn(reach.lsn) };
   return {
-    from: first.stoppedAt,
+    from: first.backup.stoppedAt,
     to: reach.time === undefined ? formatLsn(reach.lsn) : formatTimestamp(reach.time),
   };
 }
 
 function noneConsistent(planning: Planning): ReturnType<typeof unreachable> {
   const missing = planning.usable
-    .map(
-      (backup) =>
-        `${backup.id} needs ${backup.startLsn} to ${backup.endLsn}, archived until ${formatLsn(reachOf(planning, backup).lsn)}`,
-    )
+    .map(({ backup, reach }) => {
+      return `${backup.id} needs ${backup.startLsn} to ${backup.endLsn}, archived until ${formatLsn(reach.lsn)}`;
+    })
     .slice(-3);
   return unreachable(planning.request, 'the WAL that the backups themselves need is missing from the archive', {
     suggestions: missing,

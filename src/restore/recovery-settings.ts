@@ -9,18 +9,30 @@ import { formatTimestamp } from '../wal/transaction-time.ts';
  * refuses two targets at once.
  */
 
-const ours = new Set([
-  'restore_command',
+const targetNames = [
   'recovery_target',
   'recovery_target_time',
   'recovery_target_xid',
   'recovery_target_lsn',
   'recovery_target_name',
+];
+
+/** What the administrator's files may say to a standby, and what must not act on a recovery. */
+const neutralized: readonly [string, string][] = [
+  // Every replayed commit would be held back.
+  ['recovery_min_apply_delay', '0'],
+  // It would clear out an archive that still serves others.
+  ['archive_cleanup_command', ''],
+  ['recovery_end_command', ''],
+];
+
+/** Of an earlier recovery that went the same way. */
+const ours = new Set([
+  'restore_command',
+  ...targetNames,
   'recovery_target_inclusive',
   'recovery_target_timeline',
   'recovery_target_action',
-  'recovery_end_command',
-  'archive_cleanup_command',
 ]);
 
 const heading = '# Added by pgrecall restore: how this directory is recovered';
@@ -35,9 +47,14 @@ export interface RecoverySettings {
 
 /** The text of postgresql.auto.conf: what stood there, less what is replaced, and ours. */
 export function withRecoverySettings(previous: string, settings: RecoverySettings): string {
+  const target = new Map(targetSettings(settings.recovery));
   const entries = new Map<string, string>([
     ['restore_command', settings.restoreCommand],
-    ...targetSettings(settings.recovery),
+    ...neutralized,
+    // A target that stands in a file of the administrator's would make two. PostgreSQL takes an empty one after
+    // another that is set for a second target, too: ours comes last.
+    ...targetNames.filter((name) => !target.has(name)).map((name): [string, string] => [name, '']),
+    ...target,
     ...Object.entries(settings.more),
   ]);
   const kept = previous

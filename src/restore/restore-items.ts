@@ -1,13 +1,18 @@
 import type { Extent } from '../repository/file-map.ts';
 
+/** What a file gets once its content is whole. */
+export interface FileAttributes {
+  readonly mode: number;
+  readonly modifiedMs: number;
+  /** Owner to set, where this process may. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
+
 /** A run of one file to be written; structured-cloneable. */
 export interface RestoreItem {
   readonly absolutePath: string;
-  readonly mode: number;
-  /** Owner to set, where this process may. */
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
-  /** Time to set when the item is the whole file. */
-  readonly modifiedMs: number | undefined;
+  /** `undefined` where the item is a piece of a large file, which others write to as well. */
+  readonly attributes: FileAttributes | undefined;
   /** In the order of the file. */
   readonly extents: readonly Extent[];
 }

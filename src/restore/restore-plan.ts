@@ -1,6 +1,7 @@
-import type { WalCatalogue, WalRange } from '../archive/wal-catalogue.ts';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { WalRange } from '../archive/wal-catalogue.ts';
+import { PgrecallError, assert } from '../errors/pgrecall-error.ts';
 import { formatLsn, parseLsn, type Lsn } from '../postgres/lsn.ts';
+import { segmentBefore, segmentNumber, segmentOf, type SegmentNumber } from '../postgres/segment-name.ts';
 import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import { timeline as toTimeline, type Timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
@@ -21,10 +22,17 @@ export interface PathPart {
 }
 
 /** Where recovery will stop. */
-export type StopPoint =
-  | { readonly kind: 'end' }
-  | { readonly kind: 'consistent' }
-  | { readonly kind: 'record'; readonly lsn: Lsn; readonly timeline: Timeline; readonly time: bigint | undefined };
+export type StopPoint = { readonly kind: 'end' } | { readonly kind: 'consistent' } | RecordStop;
+
+/** At a record: just before it, or just after. */
+export interface RecordStop {
+  readonly kind: 'record';
+  /** What lies before this is replayed, nothing else. */
+  readonly lsn: Lsn;
+  readonly timeline: Timeline;
+  /** Of the record, where it has one. */
+  readonly time: bigint | undefined;
+}
 
 export interface PlannedRecovery {
   readonly request: RecoveryRequest;
@@ -95,6 +103,28 @@ export function chooseTimeline(
   return candidates[0] ?? toTimeline(newest.timeline);
 }
 
+/**
+ * A moment on a timeline that was left is not on the way to the newest: says where the target would be found there.
+ * Whoever recovers twice from the same disaster meets this.
+ */
+export function forsakenBranch({ request, path, catalogue }: PlannedOn, stop: RecordStop): string | undefined {
+  const { target } = request;
+  if (target.kind !== 'time' || request.timeline !== 'latest') return undefined;
+  for (const { timeline, endLsn } of path) {
+    if (endLsn === undefined || stop.lsn < endLsn) continue;
+    const left = catalogue.ranges.find((range) => range.timeline === timeline && range.endLsn > endLsn);
+    if (left?.lastCommitTime === undefined || left.lastCommitTime <= target.time) continue;
+    return `timeline ${timeline} went on after ${formatLsn(endLsn)}, where the newest one left it, and the target may lie there: --target-timeline ${timeline}`;
+  }
+  return undefined;
+}
+
+interface PlannedOn {
+  readonly request: RecoveryRequest;
+  readonly path: readonly PathPart[];
+  readonly catalogue: { readonly ranges: readonly WalRange[] };
+}
+
 export function noBackup(): PgrecallError {
   return new PgrecallError('target-unreachable', 'the repository has no backup of this cluster', {
     hint: 'run pgrecall backup; WAL alone cannot be recovered',
@@ -102,40 +132,84 @@ export function noBackup(): PgrecallError {
   });
 }
 
-/** How far WAL can be replayed from `from` along the path without a gap. */
+/** How far replay gets from the start of a backup. */
+export interface Reach {
+  readonly lsn: Lsn;
+  /** Of the last commit on the way, as far as the catalogue tells. */
+  readonly time: bigint | undefined;
+  /** Whether that is all there is on the path: no WAL lies behind a gap. */
+  readonly complete: boolean;
+}
+
+/**
+ * How far WAL can be replayed from `from` along the path without a gap. Where a timeline goes over into the next
+ * one, PostgreSQL reads the segment of the switch under the new timeline's name, which begins with a copy of
+ * what the old one had (XLogFileReadAnyTLI): the old one's own may never have been archived whole.
+ */
 export function replayableUntil(
   path: readonly PathPart[],
   ranges: readonly WalRange[],
   from: { readonly timeline: Timeline; readonly lsn: Lsn },
-): { readonly lsn: Lsn; readonly time: bigint | undefined; readonly complete: boolean } {
+): Reach {
+  const parts = path.slice(path.findIndex((part) => part.timeline === from.timeline));
   let at = from.lsn;
   let time: bigint | undefined;
-  const first = path.findIndex((part) => part.timeline === from.timeline);
-  for (const part of path.slice(first)) {
-    const range = ranges.find(
-      (candidate) => candidate.timeline === part.timeline && candidate.startLsn <= at && candidate.endLsn > at,
-    );
-    if (range) time = range.lastCommitTime ?? time;
-    if (part.endLsn === undefined)
-      return { lsn: range?.endLsn ?? at, time, complete: !hasLater(part, ranges, at, range) };
-    // The segment of the switch may be archived under the child's name only: the parent's stays partial.
-    const child = path[path.indexOf(part) + 1];
-    const inChild = ranges.some(
-      (candidate) => candidate.timeline === child?.timeline && candidate.startLsn <= part.endLsn!,
-    );
+  for (const [i, part] of parts.entries()) {
+    const range = ranges.find(({ timeline, startLsn, endLsn }) => {
+      return timeline === part.timeline && startLsn <= at && endLsn > at;
+    });
+    time = range?.lastCommitTime ?? time;
     const end = range?.endLsn ?? at;
-    const childStart = ranges.find((candidate) => candidate.timeline === child?.timeline)?.startLsn;
-    if (end < part.endLsn && !(inChild && childStart !== undefined && childStart <= end)) {
-      return { lsn: end, time, complete: false };
+    const later = parts.slice(i + 1).map(({ timeline }) => timeline);
+    const isBehind = (lsn: Lsn): boolean => {
+      return ranges.some((other) => other.startLsn > lsn && [part.timeline, ...later].includes(other.timeline));
+    };
+    if (part.endLsn === undefined) return { lsn: end, time, complete: !isBehind(end) };
+    const switchLsn = part.endLsn;
+    const goesOn = ranges.some(({ timeline, startLsn, endLsn }) => {
+      return later.includes(timeline) && startLsn <= end && endLsn > startLsn && startLsn <= switchLsn;
+    });
+    if (!goesOn) {
+      const reached = end < switchLsn ? end : switchLsn;
+      return { lsn: reached, time, complete: !isBehind(reached) };
     }
-    at = part.endLsn;
+    at = switchLsn;
   }
   return { lsn: at, time, complete: true };
 }
 
-function hasLater(part: PathPart, ranges: readonly WalRange[], at: Lsn, range: WalRange | undefined): boolean {
-  const end = range?.endLsn ?? at;
-  return ranges.some((candidate) => candidate.timeline === part.timeline && candidate.startLsn > end);
+/** WAL to read in turn: segments of one timeline after the other. */
+export interface WalRun {
+  readonly timeline: Timeline;
+  readonly first: SegmentNumber;
+  readonly last: SegmentNumber;
+}
+
+/** The segments that hold WAL from `from` until `until`, each under the timeline whose file PostgreSQL reads. */
+export function runsOf(
+  path: readonly PathPart[],
+  from: { readonly timeline: Timeline; readonly lsn: Lsn },
+  until: Lsn,
+  segmentBytes: number,
+): WalRun[] {
+  const parts = path
+    .slice(path.findIndex((part) => part.timeline === from.timeline))
+    .filter(({ timeline, startLsn }) => timeline === from.timeline || startLsn < until);
+  const runs: WalRun[] = [];
+  for (const [i, { timeline }] of parts.entries()) {
+    const next = parts[i + 1];
+    const first = i === 0 ? segmentOf(from.lsn, segmentBytes) : segmentOf(parts[i]?.startLsn ?? from.lsn, segmentBytes);
+    const last = next ? segmentNumber(segmentOf(next.startLsn, segmentBytes) - 1n) : segmentBefore(until, segmentBytes);
+    if (first <= last) runs.push({ timeline, first, last });
+  }
+  return runs;
+}
+
+/** On which timeline of the path a record lies. */
+export function timelineAt(path: readonly PathPart[], lsn: Lsn): Timeline {
+  const part = path.find(({ endLsn }) => endLsn === undefined || lsn < endLsn) ?? path.at(-1);
+  assert(part, 'a path without timelines');
+  return part.timeline;
 }
 
 /** What an error about an unreachable target says can be reached. */
@@ -168,5 +242,3 @@ export function unreachable(
 export function describeMoment(lsn: Lsn, time: bigint | undefined): string {
   return time === undefined ? formatLsn(lsn) : `${formatTimestamp(time)} (${formatLsn(lsn)})`;
 }
-
-export type { WalCatalogue };

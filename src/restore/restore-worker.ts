@@ -12,8 +12,4 @@ export interface RestoreWorkerData {
 
 const data = workerData as RestoreWorkerData;
 const restorer = new FileRestorer(openWithAccess(data.access).cluster(data.cluster));
-serve<RestoreBatch, RestoredBatch>(async ({ items }) => {
-  let writtenBytes = 0;
-  for (const item of items) writtenBytes += await restorer.restore(item);
-  return { writtenBytes };
-});
+serve<RestoreBatch, RestoredBatch>(async (batch) => restorer.handle(batch));

@@ -24,11 +24,7 @@ export function restoreHere(cluster: ClusterRepository): Restoring {
   const restorer = new FileRestorer(cluster);
   return {
     parallel: 1,
-    restore: async (items) => {
-      let writtenBytes = 0;
-      for (const item of items) writtenBytes += await restorer.restore(item);
-      return { writtenBytes };
-    },
+    restore: async (items) => restorer.handle({ items }),
     close: async () => restorer.close(),
   };
 }

@@ -1,7 +1,8 @@
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
-import { isAbsolute, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
+import { writing } from './write-error.ts';
 
 /** Throws `target-not-empty` unless the directory is absent, or empty but for what a new file system has. */
 export function requireEmptyDirectory(path: string, what: string): void {
@@ -15,15 +16,18 @@ export function requireEmptyDirectory(path: string, what: string): void {
   }
   const found = names.filter((name) => name !== 'lost+found');
   if (found.length === 0) return;
-  const data = found.includes('PG_VERSION') ? ': it holds a PostgreSQL cluster' : '';
-  throw new PgrecallError('target-not-empty', `${what} "${path}" is not empty${data}`, {
+  const isCluster = found.includes('PG_VERSION');
+  const unfinished = isCluster && !existsSync(join(path, 'global', 'pg_control'));
+  const data = unfinished ? ': it holds a restore that was not finished' : ': it holds a PostgreSQL cluster';
+  throw new PgrecallError('target-not-empty', `${what} "${path}" is not empty${isCluster ? data : ''}`, {
+    ...(unfinished ? { hint: `PostgreSQL refuses to start on it (no pg_control): remove it, or name another` } : {}),
     details: { path, found: found.slice(0, 10) },
   });
 }
 
-/** Makes the directory, with its parents, for its owner alone; one that is there gets its mode. */
+/** Makes the directory, with its parents, for its owner alone. Throws `disk-full`, `io`. */
 export function makePrivateDirectory(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  writing(path, () => mkdirSync(path, { recursive: true, mode: 0o700 }));
 }
 
 /**
@@ -63,9 +67,9 @@ function refuseOverlap(places: ReadonlyMap<number, string>): void {
         `tablespace ${oid} would go to "${place}", which is not an absolute path`,
       );
     }
-    const other = seen.get(place);
-    if (other !== undefined) {
-      throw new PgrecallError('tablespace-mapping', `tablespaces ${other} and ${oid} would share "${place}"`);
+    for (const [other, otherOid] of seen) {
+      if (!liesIn(place, other) && !liesIn(other, place)) continue;
+      throw new PgrecallError('tablespace-mapping', `tablespaces ${otherOid} and ${oid} would share "${place}"`);
     }
     seen.set(place, oid);
   }
@@ -74,10 +78,11 @@ function refuseOverlap(places: ReadonlyMap<number, string>): void {
 /** Throws `tablespace-mapping` where a tablespace's place is in use, most likely by the cluster that was backed up. */
 export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, directory: string): void {
   for (const [oid, place] of places) {
-    if (place === directory || place.startsWith(`${directory}/`)) {
+    if (liesIn(place, directory) || liesIn(directory, place)) {
       throw new PgrecallError(
         'tablespace-mapping',
-        `tablespace ${oid} would go to "${place}", inside the data directory`,
+        `tablespace ${oid} would go to "${place}", which the data directory "${directory}" lies in, or which lies in it`,
+        { hint: `put it elsewhere with --tablespace ${place}=/another/directory`, details: { oid, path: place } },
       );
     }
     try {
@@ -91,4 +96,8 @@ export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, dir
       });
     }
   }
+}
+
+function liesIn(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory.endsWith('/') ? directory : `${directory}/`);
 }

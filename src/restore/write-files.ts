@@ -1,13 +1,14 @@
 import { chmodSync, chownSync, mkdirSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { BackupManifestWriter } from '../postgres/backup-manifest.ts';
 import type { Extent } from '../repository/file-map.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
-import type { BackupManifestWriter } from '../postgres/backup-manifest.ts';
+import { encodePath, fileSystemPath } from '../repository/path-text.ts';
 import { UnderWay } from '../threads/under-way.ts';
-import type { RestoreItem, Restoring } from './restore-items.ts';
-import { writeError } from './file-restorer.ts';
+import { finishFile } from './file-restorer.ts';
+import type { FileAttributes, RestoreItem, Restoring } from './restore-items.ts';
+import { writing } from './write-error.ts';
 
 /** Extents to a piece: 64 MiB of 256 KiB chunks. */
 const pieceExtents = 256;
@@ -36,30 +37,35 @@ export interface WriteFilesOptions {
  */
 export async function writeFiles(options: WriteFilesOptions): Promise<number> {
   const sender = new ItemSender(options.restoring, options.onProgress);
-  const directoriesToFinish: StoredEntry[] = [];
+  const directories: StoredEntry[] = [];
+  const largeFiles: { readonly absolutePath: string; readonly attributes: FileAttributes }[] = [];
   let files = 0;
-  for await (const entry of options.manifest.entries()) {
-    options.signal.throwIfAborted();
-    if (entry.kind === 'directory') {
-      makeDirectory(options, entry);
-      directoriesToFinish.push(entry);
-    } else if (entry.kind === 'symlink') {
-      makeTablespaceLink(options, entry);
-    } else {
-      files += 1;
-      options.writeBackupManifest(
-        options.backupManifest.addFile({
-          path: entry.path,
-          sizeBytes: entry.sizeBytes,
-          lastModified: formatGmt(entry.modifiedMs),
-          crc32c: entry.crc32c,
-        }),
-      );
-      for await (const item of itemsOf(options, entry)) await sender.send(item);
+  try {
+    for await (const entry of options.manifest.entries()) {
+      options.signal.throwIfAborted();
+      if (entry.kind === 'directory') {
+        makeDirectory(options, entry);
+        directories.push(entry);
+      } else if (entry.kind === 'symlink') {
+        makeTablespaceLink(options, entry);
+      } else {
+        files += 1;
+        describeFile(options, entry);
+        const absolutePath = pathOf(options, entry);
+        const attributes = attributesOf(options, entry);
+        const extents = entry.extents ?? (await entry.loadExtents());
+        if (extents.length > pieceExtents) largeFiles.push({ absolutePath, attributes });
+        for (const item of itemsOf(absolutePath, attributes, extents)) await sender.send(item);
+      }
     }
+    await sender.end();
+  } catch (error) {
+    // Nobody writes on when the caller has been told.
+    await sender.stop();
+    throw error;
   }
-  await sender.end();
-  for (const entry of directoriesToFinish) finishDirectory(options, entry);
+  for (const { absolutePath, attributes } of largeFiles) finishFile(absolutePath, attributes);
+  for (const entry of directories) finishDirectory(options, entry);
   return files;
 }
 
@@ -68,22 +74,40 @@ export function formatGmt(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} GMT`;
 }
 
+function describeFile({ backupManifest, writeBackupManifest }: WriteFilesOptions, entry: StoredEntry): void {
+  const { path, sizeBytes, crc32c } = entry;
+  writeBackupManifest(
+    backupManifest.addFile({
+      path: path.isWellFormed() ? path : encodePath(path),
+      sizeBytes,
+      lastModified: formatGmt(entry.modifiedMs),
+      crc32c,
+    }),
+  );
+}
+
+function pathOf({ directory }: WriteFilesOptions, { path }: StoredEntry): string {
+  return path === '' ? directory : `${directory}/${path}`;
+}
+
+function attributesOf(options: WriteFilesOptions, { mode, modifiedMs, owner, group }: StoredEntry): FileAttributes {
+  return { mode, modifiedMs, owner: options.owner(owner, group) };
+}
+
 function makeDirectory(options: WriteFilesOptions, entry: StoredEntry): void {
   if (entry.path === '') return;
-  const path = join(options.directory, entry.path);
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    throw writeError(error, path);
-  }
+  const path = pathOf(options, entry);
+  writing(path, () => mkdirSync(fileSystemPath(path), { mode: 0o700 }));
 }
 
 /** Modes come last: a directory that is read-only could not be filled. */
 function finishDirectory(options: WriteFilesOptions, entry: StoredEntry): void {
-  const path = entry.path === '' ? options.directory : join(options.directory, entry.path);
+  const path = pathOf(options, entry);
   const owner = options.owner(entry.owner, entry.group);
-  if (owner) chownSync(path, owner.uid, owner.gid);
-  if (entry.mode !== 0o700) chmodSync(path, entry.mode);
+  writing(path, () => {
+    if (owner) chownSync(fileSystemPath(path), owner.uid, owner.gid);
+    if (entry.mode !== 0o700) chmodSync(fileSystemPath(path), entry.mode);
+  });
 }
 
 function makeTablespaceLink(options: WriteFilesOptions, entry: StoredEntry): void {
@@ -93,24 +117,25 @@ function makeTablespaceLink(options: WriteFilesOptions, entry: StoredEntry): voi
     throw new PgrecallError(
       'manifest-hostile',
       `the manifest has a link at "${entry.path}", which is no tablespace of this backup`,
+      { details: { path: entry.path } },
     );
   }
-  symlinkSync(target, join(options.directory, entry.path));
+  const path = pathOf(options, entry);
+  writing(path, () => symlinkSync(target, path));
 }
 
-async function* itemsOf(options: WriteFilesOptions, entry: StoredEntry): AsyncGenerator<RestoreItem> {
-  const extents = entry.extents ?? (await entry.loadExtents());
-  const base = {
-    absolutePath: join(options.directory, entry.path),
-    mode: entry.mode,
-    owner: options.owner(entry.owner, entry.group),
-  };
+/** The whole file, or its pieces; attributes of a file in pieces are set when all are written. */
+function* itemsOf(
+  absolutePath: string,
+  attributes: FileAttributes,
+  extents: readonly Extent[],
+): Generator<RestoreItem> {
   if (extents.length <= pieceExtents) {
-    yield { ...base, modifiedMs: entry.modifiedMs, extents };
+    yield { absolutePath, attributes, extents };
     return;
   }
   for (let i = 0; i < extents.length; i += pieceExtents) {
-    yield { ...base, modifiedMs: undefined, extents: extents.slice(i, i + pieceExtents) };
+    yield { absolutePath, attributes: undefined, extents: extents.slice(i, i + pieceExtents) };
   }
 }
 
@@ -129,7 +154,7 @@ class ItemSender {
 
   async send(item: RestoreItem): Promise<void> {
     this.#batch.push(item);
-    this.#bytes += lengthOf(item.extents);
+    for (const { lengthBytes } of item.extents) this.#bytes += lengthBytes;
     if (this.#bytes < batchBytes && this.#batch.length < batchItems) return;
     this.#start();
     await this.#underWay.fewerThan(this.#restoring.parallel);
@@ -138,6 +163,10 @@ class ItemSender {
   async end(): Promise<void> {
     this.#start();
     await this.#underWay.allDone();
+  }
+
+  async stop(): Promise<void> {
+    await this.#underWay.allSettled();
   }
 
   #start(): void {
@@ -151,10 +180,4 @@ class ItemSender {
     const { writtenBytes } = await this.#restoring.restore(items);
     this.#onProgress(writtenBytes);
   }
-}
-
-function lengthOf(extents: readonly Extent[]): number {
-  let bytes = 0;
-  for (const extent of extents) bytes += extent.lengthBytes;
-  return bytes;
 }
