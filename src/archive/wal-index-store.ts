@@ -1,6 +1,6 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { ByteWriter } from '../bytes/byte-writer.ts';
-import { assert, hasCode } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import { segmentNumber, type SegmentName } from '../postgres/segment-name.ts';
 import { formatTimeline, type Timeline } from '../postgres/timeline.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
@@ -163,7 +163,13 @@ export class WalIndexStore {
 }
 
 async function readPart(reader: SealedReader, part: number): Promise<Uint8Array> {
-  const blob = (await reader.blobs())[part];
-  assert(blob, `"${reader.key}" has no part ${part}`);
+  const blobs = await reader.blobs();
+  const blob = blobs[part];
+  if (!blob) {
+    throw new PgrecallError(
+      'object-damaged',
+      `"${reader.key}" has ${blobs.length} parts; one more is expected at least`,
+    );
+  }
   return reader.read(blob);
 }
