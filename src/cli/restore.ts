@@ -1,5 +1,5 @@
 import { existsSync, realpathSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { restoreCommandScript, restoreScriptPath } from '../archive/restore-command.ts';
 import { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
@@ -32,7 +32,7 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   const cluster = requiredPositional(arguments_, 'cluster');
   requireEmptyDirectory(directory, 'the directory');
   const plan_ = flagOption(options, 'plan');
-  if (!plan_) giveDirectoryTo(directory, ownerOf((await context.cluster(cluster)).repositoryDirectory));
+  if (!plan_) await makePlaces(context, cluster, [directory, ...mappedPlaces(listOption(options, 'tablespace'))]);
 
   const access = await openCluster(context, cluster);
   const backups = await access.cluster.listBackups();
@@ -62,6 +62,17 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   return 0;
 };
 
+/** As root, makes the directories while it still can: opening the repository turns the process into its owner. */
+async function makePlaces(context: CliContext, cluster: string, places: readonly string[]): Promise<void> {
+  const owner = ownerOf((await context.cluster(cluster)).repositoryDirectory);
+  for (const place of places) giveDirectoryTo(place, owner);
+}
+
+function mappedPlaces(mappings: readonly string[]): string[] {
+  const places = mappings.map((mapping) => mapping.slice(mapping.indexOf('=') + 1));
+  return places.filter((place) => isAbsolute(place));
+}
+
 async function storeOf(access: ClusterAccess, number: number): Promise<WalStore> {
   if (number === access.incarnation.number) return access.store;
   const document = await access.cluster.readCluster();
@@ -69,6 +80,16 @@ async function storeOf(access: ClusterAccess, number: number): Promise<WalStore>
   if (!incarnation) throw new PgrecallError('object-damaged', `cluster.json has no incarnation ${number}`);
   return new WalStore(access.cluster, incarnation);
 }
+
+/** A copy beside the cluster must not act as the cluster; see the guide on recovery. */
+const besideTheCluster: Readonly<Record<string, string>> = {
+  // Its WAL would go to the cluster's archive.
+  archive_mode: 'off',
+  // Its commits would wait for the cluster's standbys.
+  synchronous_standby_names: '',
+  // It would take the place of the cluster's own.
+  external_pid_file: '',
+};
 
 interface Execution {
   readonly access: ClusterAccess;
@@ -96,8 +117,8 @@ async function execute(execution: Execution, context: CliContext): Promise<void>
     const script = restoreScriptPath(directory);
     const more: Record<string, string> = {};
     if (port !== undefined) more['port'] = String(port);
-    // A copy beside the cluster must not send its WAL to the cluster's archive; see the guide on recovery.
-    if (!isClustersOwn(directory, config.dataDirectory)) more['archive_mode'] = 'off';
+    if (!isClustersOwn(directory, config.dataDirectory)) Object.assign(more, besideTheCluster);
+    if (plan.request.action === 'pause') more['hot_standby'] = 'on';
     await executeRestore({
       cluster: access.cluster,
       store: execution.store,

@@ -1,9 +1,9 @@
+import { resolve } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { resumeRecovery } from '../restore/watch-recovery.ts';
-import { readPostmasterPid } from '../server/postmaster-pid.ts';
 import type { RunCommand } from './command.ts';
 import { secondsOption, textOption } from './options.ts';
-import { watchedServer } from './watched-server.ts';
+import { findServer } from './watched-server.ts';
 
 const defaultTimeoutMs = 300_000;
 
@@ -14,18 +14,14 @@ export const runResume: RunCommand = async (arguments_, context) => {
   if (directory === undefined && cluster === undefined) {
     throw new PgrecallError('usage', 'say which server: a cluster, or --directory DIR');
   }
-  const dataDirectory = directory ?? (await context.cluster(cluster)).dataDirectory;
+  const config = cluster === undefined ? undefined : await context.cluster(cluster);
+  const dataDirectory = directory === undefined ? config?.dataDirectory : resolve(context.cwd, directory);
   if (dataDirectory === undefined) {
     throw new PgrecallError('usage', `the configuration has no data_directory for "${cluster}"`, {
       hint: 'name it with --directory',
     });
   }
-  if (!readPostmasterPid(dataDirectory)) {
-    throw new PgrecallError('connection', `no server runs on "${dataDirectory}"`, {
-      hint: 'start it with pg_ctl start; resume acts on a server that waits at its recovery target',
-    });
-  }
-  const state = await resumeRecovery(watchedServer(dataDirectory), {
+  const state = await resumeRecovery(findServer(dataDirectory, { connection: config?.connection, env: context.env }), {
     timeoutMs: secondsOption(arguments_.options, 'timeout') ?? defaultTimeoutMs,
     now: context.now,
     signal: context.signal,

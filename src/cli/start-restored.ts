@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { mkdirSync } from 'node:fs';
-import { waitForRecovery } from '../restore/watch-recovery.ts';
+import { stoppedWhere, waitForRecovery } from '../restore/watch-recovery.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { findPrograms } from '../server/programs.ts';
 import { startServer } from '../server/start-server.ts';
@@ -17,6 +17,8 @@ export interface StartedReport {
   readonly port: number;
   readonly socketDirectory: string;
   readonly log: string;
+  /** The server's own words about where it stopped. */
+  readonly stopped: string | null;
   readonly text: string;
 }
 
@@ -31,7 +33,7 @@ export async function startAndWait(
   context: CliContext,
 ): Promise<StartedReport> {
   const { access, plan, directory } = options;
-  const { pgBin, stateDirectory } = access.config;
+  const { pgBin, stateDirectory, connection } = access.config;
   const programs = await findPrograms({
     major: plan.backup.postgresMajor,
     env: context.env,
@@ -44,9 +46,13 @@ export async function startAndWait(
     plan.request.target.kind === 'latest'
       ? 'promoted'
       : ({ pause: 'paused', promote: 'promoted', shutdown: 'shut down' } as const)[plan.request.action];
+  const watched = watchedServer(
+    { dataDirectory: directory, host: server.socketDirectory, port: server.port },
+    { connection, logFile: log, env: context.env },
+  );
   const progress = startProgress(context, 'recovery');
   try {
-    const state = await waitForRecovery(watchedServer(directory, log), {
+    const state = await waitForRecovery(watched, {
       until,
       timeoutMs: options.timeoutMs,
       now: context.now,
@@ -56,8 +62,11 @@ export async function startAndWait(
           progress.say(`replayed to ${at.replayedLsn ?? '?'}, ${at.lastTransactionAt ?? 'no transaction yet'}`);
       },
     });
+    const stopped = plan.request.target.kind === 'latest' ? undefined : stoppedWhere(watched.logTail());
     const where = state.replayedLsn === undefined ? '' : ` at ${state.replayedLsn}`;
     const last = state.lastTransactionAt === undefined ? '' : `; last transaction replayed: ${state.lastTransactionAt}`;
+    const says = stopped === undefined ? '' : `\nthe server says: ${stopped}`;
+    const connect = state.state === 'shut down' ? '' : `\nconnect: host=${server.socketDirectory} port=${server.port}`;
     const next = state.state === 'paused' ? `\nlook at it, then: pgrecall resume --directory ${directory}` : '';
     return {
       state: state.state,
@@ -67,7 +76,8 @@ export async function startAndWait(
       port: server.port,
       socketDirectory: server.socketDirectory,
       log,
-      text: `recovery is ${state.state}${where}${last}\nconnect: host=${server.socketDirectory} port=${server.port}${next}`,
+      stopped: stopped ?? null,
+      text: `recovery is ${state.state}${where}${last}${says}${connect}${next}`,
     };
   } finally {
     progress.end();

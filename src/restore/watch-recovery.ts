@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SqlSession } from '../connection/sql-session.ts';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
+import type { ControlFile } from '../postgres/control-file.ts';
+import { formatLsn } from '../postgres/lsn.ts';
 
 /** Where a server in or after recovery stands. */
 export interface RecoveryState {
@@ -16,6 +18,8 @@ export interface WatchedServer {
   readonly uri: string;
   /** Whether its process is still there. */
   readonly isRunning: () => boolean;
+  /** Its pg_control, which tells how it ended; `undefined` where that cannot be read. */
+  readonly control: () => ControlFile | undefined;
   /** The last lines of its log, for messages. */
   readonly logTail: () => string;
 }
@@ -28,7 +32,7 @@ export async function readRecoveryState(uri: string): Promise<RecoveryState | un
   try {
     session = await SqlSession.connect(uri, { applicationName: 'pgrecall', connectTimeoutMs: 5000 });
   } catch (error) {
-    if (error instanceof PgrecallError && error.code === 'connection') return undefined;
+    if (hasCode(error, 'connection')) return undefined;
     throw error;
   }
   await using open = session;
@@ -39,11 +43,13 @@ export async function readRecoveryState(uri: string): Promise<RecoveryState | un
     at: string | null;
     timeline: number;
   }>(
+    // The control file knows of a new timeline only after the next checkpoint, the name of the WAL file at once.
     `SELECT r.in_recovery,
             CASE WHEN r.in_recovery THEN pg_get_wal_replay_pause_state() END AS pause_state,
             pg_last_wal_replay_lsn()::text AS lsn,
             pg_last_xact_replay_timestamp()::text AS at,
-            (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline
+            CASE WHEN r.in_recovery THEN (SELECT timeline_id FROM pg_control_checkpoint())
+                 ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
        FROM (SELECT pg_is_in_recovery() AS in_recovery) r`,
   );
   if (!row) return undefined;
@@ -56,7 +62,7 @@ export async function readRecoveryState(uri: string): Promise<RecoveryState | un
 }
 
 /**
- * Waits until the server has paused, been promoted, or (`untilShutdown`) ended by itself.
+ * Waits until the server has paused, been promoted, or ended by itself as it was told to.
  * Throws `recovery-failed` with the end of the server's log where it died instead.
  */
 export async function waitForRecovery(
@@ -70,30 +76,54 @@ export async function waitForRecovery(
   },
 ): Promise<RecoveryState> {
   const deadlineMs = options.timeoutMs === undefined ? Infinity : options.now().getTime() + options.timeoutMs;
+  let last: RecoveryState | undefined;
   for (;;) {
     options.signal.throwIfAborted();
-    const state = server.isRunning() ? await readRecoveryState(server.uri) : undefined;
+    const state = server.isRunning() ? await readUnlessEnding(server.uri) : undefined;
     if (state) options.onState(state);
+    last = state ?? last;
     if (state && (state.state === options.until || state.state === 'promoted')) return state;
-    if (!server.isRunning()) return ended(server, options.until);
+    if (!server.isRunning()) return ended(server, options.until, last);
     if (options.now().getTime() > deadlineMs) {
       throw new PgrecallError('recovery-failed', 'recovery did not reach its target in the time given', {
         hint: 'the server goes on recovering; pgrecall resume, or a longer --timeout',
-        details: { state: state ?? null },
+        details: { state: last ?? null },
       });
     }
     await sleep(pollMs, undefined, { signal: options.signal });
   }
 }
 
-function ended(server: WatchedServer, until: string): RecoveryState {
-  const log = server.logTail();
-  if (until === 'shut down' && /shutdown at recovery target/.test(log)) {
-    return { state: 'shut down', replayedLsn: undefined, lastTransactionAt: undefined, timeline: undefined };
+/** A server that shuts down at its target may do so in the middle of a question. */
+async function readUnlessEnding(uri: string): Promise<RecoveryState | undefined> {
+  try {
+    return await readRecoveryState(uri);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+    const message = error instanceof Error ? error.message : '';
+    if (code.startsWith('57P') || /terminated|closed|ECONNRESET|EPIPE/.test(`${message} ${code}`)) return undefined;
+    throw error;
   }
-  throw new PgrecallError('recovery-failed', `the server ended during recovery:\n${log}`, {
+}
+
+function ended(server: WatchedServer, until: string, last: RecoveryState | undefined): RecoveryState {
+  const control = server.control();
+  if (until === 'shut down' && control?.state === 'shut down in recovery') {
+    return {
+      state: 'shut down',
+      replayedLsn: formatLsn(control.minRecoveryLsn),
+      lastTransactionAt: last?.lastTransactionAt,
+      timeline: control.minRecoveryTimeline,
+    };
+  }
+  throw new PgrecallError('recovery-failed', `the server ended during recovery:\n${server.logTail()}`, {
     hint: 'the directory is as it was restored; mend what the log names and start it again',
   });
+}
+
+/** What the server's log says about where recovery stopped, in the server's own words. */
+export function stoppedWhere(log: string): string | undefined {
+  return log.match(/recovery stopping (?:before|after) [^\n]*/g)?.at(-1);
 }
 
 /** Leaves the pause and waits for the promotion. */
@@ -114,7 +144,9 @@ export async function resumeRecovery(
       details: { replayedLsn: state.replayedLsn ?? null },
     });
   }
-  await using session = await SqlSession.connect(server.uri, { applicationName: 'pgrecall' });
-  await session.query('SELECT pg_wal_replay_resume()');
+  {
+    await using session = await SqlSession.connect(server.uri, { applicationName: 'pgrecall' });
+    await session.query('SELECT pg_wal_replay_resume()');
+  }
   return waitForRecovery(server, { ...options, until: 'promoted', onState: () => undefined });
 }
