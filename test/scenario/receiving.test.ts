@@ -55,6 +55,11 @@ class Receiver {
     });
   }
 
+  /** The segments that it says are stored. */
+  stored(): readonly string[] {
+    return [...this.stderr.matchAll(/^stored ([0-9A-F]{24})$/gm)].map(([, name = '']) => name);
+  }
+
   async status(): Promise<number | null> {
     return this.#ended;
   }
@@ -114,17 +119,16 @@ class Site {
     writeFileSync(this.configFile, `${lines.join('\n')}\n`);
   }
 
-  get receivingDirectory(): string {
-    return join(this.directory, 'state', 'main', 'receiving', '1');
-  }
-
   get store(): WalStore {
     return this.#store;
   }
 
   /** Names of the segments of which the whole or a beginning is in the repository, as its directory has them. */
   storedNames(): ReadonlySet<string> {
-    const names = readdirSync(join(this.#repository, 'clusters', 'main', 'wal'), { recursive: true, encoding: 'utf8' });
+    const directory = join(this.#repository, 'clusters', 'main');
+    const names = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
+      name.startsWith('wal/'),
+    );
     return new Set(names.flatMap((name) => /\b([0-9A-F]{24})(?:\.partial)?-/.exec(name)?.[1] ?? []));
   }
 
@@ -228,8 +232,81 @@ for (const major of [14, 15, 16, 17, 18] as const) {
       const found = await committedIn(site);
       for (const xid of xids) assert.ok(found.has(xid), `transaction ${xid} was committed and is lost`);
     });
+
+    it('follows a standby through its promotion, to the new timeline', async () => {
+      await using primary = await TestCluster.create({ major, walSegmentMiB: 1, settings });
+      await using site = await Site.make(primary);
+      await using before = await primary.session();
+      await write(before, 3000);
+      await using standby = await TestCluster.standbyOf(primary);
+      site.configure(standby);
+      const receiver = site.receive();
+      // A slot on a standby keeps WAL from its last restart point on.
+      await receiver.says(/receiving from .* on timeline 1/);
+      await write(before, 3000);
+      await primary.stop();
+      await using session = await standby.session();
+      await session.query('SELECT pg_promote()');
+      await receiver.says(/timeline 1 ended at .*; WAL goes on with timeline 2/);
+      await write(session, 3000);
+      await flushed(session, await position(session));
+      assert.equal(await receiver.stop(), 0, receiver.stderr);
+      const names = [...site.storedNames()];
+      for (const start of ['00000001', '00000002']) {
+        assert.ok(
+          names.some((name) => name.startsWith(start)),
+          `${start} in ${names.join(' ')}`,
+        );
+      }
+      const history = await site.store.getHistory('00000002.history');
+      assert.ok(history?.length, 'the history of timeline 2 is in the repository');
+      assert.ok((await site.compareWithServer(standby.dataDirectory)) >= 2);
+    });
+
+    it('goes on where it was killed, and stores each segment once', async () => {
+      await using cluster = await TestCluster.create({ major, walSegmentMiB: 1, settings });
+      await using site = await Site.make(cluster);
+      await using session = await cluster.session();
+      const killed = site.receive();
+      await killed.says(/receiving from/);
+      await write(session, 8000);
+      await killed.says(/stored 0/);
+      await killed.stop('SIGKILL');
+      await write(session, 8000);
+      const late = site.receive();
+      await late.says(/receiving from/);
+      await flushed(session, await position(session));
+      assert.equal(await late.stop(), 0, late.stderr);
+      const again = killed.stored().filter((name) => late.stored().includes(name));
+      assert.deepEqual(again, []);
+      assert.ok((await site.compareWithServer(cluster.dataDirectory)) >= 4);
+    });
   });
 }
+
+describe('a receiver that is refused', () => {
+  it('does not take the WAL of another cluster under the same name', async () => {
+    await using cluster = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
+    await using other = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
+    await using site = await Site.make(cluster);
+    site.configure(other);
+    const receiver = site.receive();
+    assert.equal(await receiver.status(), 1);
+    assert.match(receiver.stdout, /"code": "wal-other-cluster"/);
+    assert.equal(site.storedNames().size, 0);
+  });
+
+  it('does not run beside another of the same cluster', async () => {
+    await using cluster = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
+    await using site = await Site.make(cluster);
+    const first = site.receive();
+    await first.says(/receiving from/);
+    const second = site.receive();
+    assert.equal(await second.status(), 5, second.stderr);
+    assert.match(second.stdout, /"code": "locked"/);
+    assert.equal(await first.stop(), 0, first.stderr);
+  });
+});
 
 /** The transactions whose commits are in the repository, in whole segments and in beginnings of segments. */
 async function committedIn(site: Site): Promise<Set<number>> {
