@@ -7,7 +7,7 @@ import type { SegmentSummary } from './segment-summary.ts';
 export interface LogSpan {
   readonly firstCommitTime: bigint | undefined;
   readonly lastCommitTime: bigint | undefined;
-  /** Whether replay goes through: no segment but the last one ends before its end. */
+  /** Whether replay goes through: none of its segments ends before its end. */
   readonly unbroken: boolean;
 }
 

@@ -87,6 +87,7 @@ export function decodeSummary(reader: BoundedReader): SegmentSummary {
   const found = reader.u8();
   if (found !== format) reader.fail(`a summary of format ${found} where ${format} is expected`);
   const head = reader.u8();
+  if (head > 63) reader.fail('unknown bits');
   const ending = endings[head & 3] ?? reader.fail('an unknown ending');
   const usedBytes = reader.varint();
   const hasCommits = (head & flags.commits) !== 0;

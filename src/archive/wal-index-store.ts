@@ -9,7 +9,7 @@ import type { SegmentIndex } from '../wal/segment-index.ts';
 import { decodeSegmentIndex, encodeSegmentIndex } from '../wal/segment-index-codec.ts';
 import { decodeGroup, encodeGroup, spanOfLog, type LogSpan } from './log-span.ts';
 import { decodeSummary, encodeSummary, summarize, type SegmentSummary } from './segment-summary.ts';
-import { logsPerGroup, type WalKeys } from './wal-keys.ts';
+import { formatGroup, formatLog, logsPerGroup, type WalKeys } from './wal-keys.ts';
 
 /*
  * The WAL index in the repository, in three steps that are each made from the one before:
@@ -100,6 +100,7 @@ export class WalIndexStore {
     if (await this.#cluster.hasObject(this.#keys.logIndexKey(of, log))) {
       // Left by someone who died while removing them.
       for (const name of names) await this.#cluster.deleteObject(`${this.#keys.indexLogFolder(of, log)}/${name}`);
+      await this.#rollUpGroup(of, log / logsPerGroup);
       return true;
     }
     if (names.length < this.#keys.segmentsPerLog) return false;
@@ -130,9 +131,10 @@ export class WalIndexStore {
   async #rollUpGroup(of: Timeline, group: bigint): Promise<void> {
     const first = group * logsPerGroup;
     const names = await this.listNames(of);
+    if (names.has(`${formatGroup(group)}.group`)) return;
     const spans: LogSpan[] = [];
     for (let log = first; log < first + logsPerGroup; log += 1n) {
-      if (!names.has(`${log.toString(16).toUpperCase().padStart(8, '0')}.log`)) return;
+      if (!names.has(`${formatLog(log)}.log`)) return;
     }
     for (let log = first; log < first + logsPerGroup; log += 1n) {
       const summaries = await this.readLogSummaries(of, log);
