@@ -1,0 +1,85 @@
+import { hash } from 'node:crypto';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { parseSegmentName } from '../postgres/segment-name.ts';
+import { indexSegment } from '../wal/index-segment.ts';
+import { encodeSegmentIndex } from '../wal/segment-index-codec.ts';
+import { checkSegment, checkSegmentSize } from './check-segment.ts';
+import type { VerifiedWalObjects, VerifyWalTask, WalDamage } from './verify-wal-items.ts';
+import { parseWalObjectName, type WalObjectName } from './wal-keys.ts';
+import type { WalStore } from './wal-store.ts';
+
+/** A segment's backup label as PostgreSQL archives it; nothing comes near this. */
+const maxTextBytes = 16_777_216;
+
+/**
+ * Reads objects of a log's folder back: each is decrypted, has the SHA-256 that its name says, is of this cluster
+ * and place, and its index says what its WAL says. Damage is an answer here, not a failure: the rest goes on being
+ * read.
+ */
+export async function verifyWalObjects(store: WalStore, task: VerifyWalTask): Promise<VerifiedWalObjects> {
+  const found = { bytes: 0, damage: [] as WalDamage[], withoutIndex: [] as string[] };
+  for (const name of task.names) {
+    const parsed = parseWalObjectName(name);
+    const what = parsed?.segment ?? name;
+    const bytes = await orDamage(found.damage, { task, name: what, what: 'content' }, async () =>
+      readContent(store, task, name, parsed),
+    );
+    found.bytes += bytes?.length ?? 0;
+    if (bytes === undefined || parsed?.kind !== 'segment') continue;
+    await orDamage(found.damage, { task, name: what, what: 'index' }, async () => {
+      if (!(await compareIndex(store, parsed.segment, bytes))) found.withoutIndex.push(parsed.segment);
+    });
+  }
+  return found;
+}
+
+async function readContent(
+  store: WalStore,
+  task: VerifyWalTask,
+  name: string,
+  parsed: WalObjectName | undefined,
+): Promise<Uint8Array> {
+  const key = `${store.keys.logFolder(task.timeline, task.log)}/${name}`;
+  if (!parsed) return store.cluster.getSealed(key, maxTextBytes);
+  const bytes = await store.cluster.getSealed(key, store.segmentBytes);
+  const sha256 = hash('sha256', bytes, 'hex');
+  if (sha256 !== parsed.sha256) {
+    throw new PgrecallError('object-damaged', `"${store.cluster.keyOf(key)}" has content of the SHA-256 ${sha256}`, {
+      details: { key, found: sha256, expected: parsed.sha256 },
+    });
+  }
+  if (parsed.kind === 'segment') checkSegmentSize(parsed.segment, bytes.length, store.incarnation);
+  checkSegment(parsed.segment, parseSegmentName(parsed.segment, store.segmentBytes), bytes, store.incarnation);
+  return bytes;
+}
+
+/** Says whether there is an index; throws `object-damaged` where it says something else than the WAL. */
+async function compareIndex(store: WalStore, name: string, bytes: Uint8Array): Promise<boolean> {
+  const parsed = parseSegmentName(name, store.segmentBytes);
+  const stored = await store.index.read(parsed);
+  if (!stored) return false;
+  await store.index.readSummary(parsed);
+  const fresh = encodeSegmentIndex(indexSegment(bytes));
+  if (Buffer.compare(fresh, encodeSegmentIndex(stored)) !== 0) {
+    throw new PgrecallError('object-damaged', `the index of segment ${name} says something else than its WAL`);
+  }
+  return true;
+}
+
+/** What does not come back as it was written, and what cannot be read at all. */
+export async function orDamage<T>(
+  damage: WalDamage[],
+  at: { readonly task: Pick<VerifyWalTask, 'timeline'>; readonly name: string; readonly what: WalDamage['what'] },
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    const isDamage = error instanceof PgrecallError && (error.exitStatus === 3 || otherDamage.has(error.code));
+    if (!isDamage) throw error;
+    damage.push({ timeline: at.task.timeline, name: at.name, what: at.what, code: error.code, message: error.message });
+    return undefined;
+  }
+}
+
+const otherDamage: ReadonlySet<string> = new Set(['storage', 'wal-other-cluster', 'wal-other-content', 'wal-name']);
