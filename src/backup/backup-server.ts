@@ -1,4 +1,4 @@
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import type { SqlSession } from '../connection/sql-session.ts';
 import { parseLsn, type Lsn } from '../postgres/lsn.ts';
 
@@ -150,25 +150,17 @@ async function answered<T>(query: Promise<T>, refused: 'server-refused' | 'serve
   try {
     return await query;
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    // What the operating system says of the connection has a code too, but it is none of SQL's.
-    const state = error instanceof Error && 'code' in error && !('syscall' in error) ? String(error.code) : '';
+    if (hasCode(error, 'connection')) throw new PgrecallError('server-changed', error.message, { cause: error });
+    if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) throw error;
+    const state = String(error.code);
     if (state === '42501') {
-      throw new PgrecallError('server-rights', `this role may not take backups: ${message}`, {
+      throw new PgrecallError('server-rights', `this role may not take backups: ${error.message}`, {
         hint: 'GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO the role (pg_start_backup, pg_stop_backup up to version 14), or connect as a superuser',
         cause: error,
       });
     }
-    // object_not_in_prerequisite_state: promoted, or full_page_writes was off on the primary meanwhile.
-    const isState = state === '55000';
-    const isGone = state === '' || state.startsWith('57') || state.startsWith('08');
-    throw new PgrecallError(
-      isState ? refused : isGone ? 'server-changed' : 'server-refused',
-      `the server says: ${message}`,
-      {
-        details: { sqlState: state },
-        cause: error,
-      },
-    );
+    // 55000, object_not_in_prerequisite_state: promoted, or full_page_writes was off on the primary meanwhile.
+    const code = state === '55000' ? refused : state.startsWith('57P') ? 'server-changed' : 'server-refused';
+    throw new PgrecallError(code, `the server says: ${error.message}`, { details: { sqlState: state }, cause: error });
   }
 }

@@ -65,6 +65,7 @@ export const runRestore: RunCommand = async (arguments_, context) => {
 /** As root, makes the directories while it still can: opening the repository turns the process into its owner. */
 async function makePlaces(context: CliContext, cluster: string, places: readonly string[]): Promise<void> {
   const owner = ownerOf((await context.cluster(cluster)).repositoryDirectory);
+  for (const place of places) requireEmptyDirectory(place, 'the directory');
   for (const place of places) giveDirectoryTo(place, owner);
 }
 

@@ -49,7 +49,9 @@ export class SqlSession {
         "SELECT current_setting('server_version_num') AS version",
       );
       // Times and numbers are read as text in one well-known form, whatever the role's settings are.
-      await client.query("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'; SET lc_messages = 'C'").catch(() => undefined);
+      await client.query("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'");
+      // A superuser's setting; refused in one statement with the others, it would take those back.
+      await client.query("SET lc_messages = 'C'").catch(() => undefined);
       return new SqlSession(client, Number(rows[0]?.version));
     } catch (error) {
       await client.end().catch(() => undefined);

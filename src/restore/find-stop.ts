@@ -57,7 +57,10 @@ export async function findStop(
     for await (const segment of wal.segments(run.timeline, run.first, run.last)) {
       const follows = before?.number === segment.number - 1n ? before : undefined;
       const found = await lookInto(segment, follows, { ...search, target, inclusive, seen });
-      if (found) return { ...found, timeline: timelineAt(path, found.recordLsn), warnings: seen.warnings() };
+      if (found) {
+        const { recordLsn, ...stop } = found;
+        return { ...stop, timeline: timelineAt(path, recordLsn), warnings: seen.warnings() };
+      }
       seen.pass(segment.summary);
       before = segment;
     }
@@ -89,6 +92,7 @@ async function lookInto(
   if (index.problem !== undefined) looking.seen.unreadable(index.problem);
   const previous = crosses ? await before.index() : undefined;
   const joined = previous ? joinRecord(previous, index) : undefined;
+  if (joined?.problem !== undefined) looking.seen.unreadable(joined.problem);
   return stopIn(joined?.commits ?? [], joined?.restorePoints ?? [], looking) ?? stopInIndex(index, looking);
 }
 

@@ -20,6 +20,11 @@ export function giveToServer(path: string): void {
   if (process.getuid?.() === 0) chownSync(path, uid, gid);
 }
 
+/** Whom files have to be given to, where this process can. */
+export function serverOwner(): ServerUser | undefined {
+  return process.getuid?.() === 0 ? serverUser() : undefined;
+}
+
 function findUser(): ServerUser {
   if (process.getuid?.() !== 0) return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   try {
