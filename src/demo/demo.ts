@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import type { Programs } from '../server/programs.ts';
 import { endServers } from './end-servers.ts';
@@ -101,10 +102,9 @@ function conclude(story: Story, report: DemoReport): void {
     story.paragraph('Every name is back. Servers stopped, directory removed; --keep leaves it for you to look around.');
     return;
   }
+  const outcome = proof.holds ? 'Every name is back.' : 'The proof does not hold.';
   story.paragraph(
-    proof.holds
-      ? 'Every name is back. Everything is kept, with the servers stopped:'
-      : 'The proof does not hold. Everything is kept:',
+    `${outcome} Everything is kept, with the servers stopped. To look around, as ${userInfo().username}:`,
   );
   story.lines([
     `cd ${directory}`,

@@ -1,6 +1,6 @@
 /* Times of the sample's world, in seconds since 1970-01-01, written without a zone. */
 
-export const minute = 60;
+const minute = 60;
 export const hour = 60 * minute;
 export const day = 24 * hour;
 
