@@ -9,10 +9,14 @@ import { quoteForShell, type ScriptOptions } from './archive-command.ts';
  *   <data directory>/pg_wal/pgrecall/ahead.<boot>/pid                 the prefetcher's process
  *
  * <boot> is the system's boot identifier: what was fetched ahead is not synced, and must never be taken after a power
- * cut. Exit 1 says that the archive has no such file, which ends a recovery; anything else that goes wrong
- * must not be mistaken for that, and exits with 126, at which PostgreSQL stops (xlogarchive.c), except on a standby,
- * which asks again.
+ * cut. Exit 1 says that the archive has no such file, which ends a recovery. Nothing else that goes wrong may be
+ * mistaken for that, not even a Node that does not start, which has the status 1 too: `wal get --ahead` says by a
+ * status of its own that there is no such file, and all other ones become 126, at which PostgreSQL stops
+ * (xlogarchive.c), except on a standby, which asks again.
  */
+
+/** By which `wal get --ahead` tells the script that the archive has no such file. */
+export const absentStatus = 44;
 
 /** Where fetched segments wait, below the data directory; `boot` as in /proc/sys/kernel/random/boot_id. */
 export function aheadDirectory(dataDirectory: string, boot: string): string {
@@ -55,7 +59,10 @@ done
 take && exit 0
 ${quote(options.launcher)} wal get "$name" "$path" --cluster ${quote(options.cluster)} --config ${quote(options.configFile)} --ahead ${quote(options.dataDirectory)}
 status=$?
-[ "$status" -gt 1 ] && [ -e standby.signal ] && exit 1
-exit "$status"
+[ "$status" -eq 0 ] && exit 0
+[ "$status" -eq ${absentStatus} ] && exit 1
+[ -e standby.signal ] && exit 1
+[ "$status" -gt 125 ] && exit "$status"
+exit 126
 `;
 }

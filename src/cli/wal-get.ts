@@ -2,7 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fetchFile } from '../archive/fetch-file.ts';
 import { sayWanted } from '../archive/prefetcher.ts';
-import { aheadDirectory } from '../archive/restore-command.ts';
+import { absentStatus, aheadDirectory } from '../archive/restore-command.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
 import { startInBackground } from './background.ts';
@@ -12,10 +12,13 @@ import type { CliContext } from './context.ts';
 import { requiredPositional, textOption } from './options.ts';
 import { reportError } from './report-error.ts';
 
-/** At this status PostgreSQL stops rather than to take the file for absent (xlogarchive.c, RestoreArchivedFile). */
+/** For restore-command.ts; at this status PostgreSQL stops (xlogarchive.c, RestoreArchivedFile). */
 const stopServerStatus = 126;
 
-/** `pgrecall wal get NAME PATH --cluster C`: exit 1 where the archive has no such file. */
+/**
+ * `pgrecall wal get NAME PATH --cluster C`: exit 1 where the archive has no such file. With `--ahead`, as
+ * restore-command.ts calls it, the status tells that from every other failure.
+ */
 export const runWalGet: RunCommand = async (arguments_, context) => {
   const name = requiredPositional(arguments_, 'name');
   const path = resolve(context.cwd, requiredPositional(arguments_, 'path'));
@@ -28,7 +31,7 @@ export const runWalGet: RunCommand = async (arguments_, context) => {
   try {
     const access = await openCluster(context, textOption(arguments_.options, 'cluster'));
     if (isSegmentName(name)) prefetch(name, ahead, access, context);
-    return (await fetchFile(access.store, name, path)) ? 0 : 1;
+    return (await fetchFile(access.store, name, path)) ? 0 : absentStatus;
   } catch (error) {
     context.stderr(reportError(error).text);
     return stopServerStatus;
