@@ -4,9 +4,8 @@
 #   sh scripts/test.sh [FILE]…    only the tests in these files, and nothing else
 set -eu
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh
 . scripts/readable-checkout.sh
-in_readable_checkout scripts/test.sh "$@"
+prepare_checkout scripts/test.sh "$@"
 
 PATH=$PWD/node_modules/node/bin:$PWD/node_modules/.bin:$PATH
 export PATH
