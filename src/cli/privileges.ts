@@ -50,7 +50,7 @@ export function becomeOwnerOf(path: string): void {
 }
 
 /** As root, turns this process into `owner`, for good. */
-export function become(owner: Owner): void {
+function become(owner: Owner): void {
   if (!canActAs(owner)) return;
   // What was compiled so far is written at the end of the process, which can then no longer write it.
   flushCompileCache();
