@@ -87,9 +87,12 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   }
 }
 
+/** One that no backup has, damaged ones and those that were never finished included. */
 async function chooseId(cluster: ClusterRepository, startedAt: Date): Promise<string> {
-  const complete = (await cluster.listBackups({ onDamaged: () => undefined })).map((record) => record.id);
-  return newBackupId(startedAt, 'full', new Set([...complete, ...(await cluster.listUnfinished())]));
+  const taken = new Set(await cluster.listUnfinished());
+  const complete = await cluster.listBackups({ onDamaged: (id) => taken.add(id) });
+  for (const { id } of complete) taken.add(id);
+  return newBackupId(startedAt, 'full', taken);
 }
 
 /** Aborts when the command is interrupted or the server goes away: a session lost is a backup lost. */
@@ -107,18 +110,26 @@ function watchServer(server: BackupServer, signal: AbortSignal): AbortSignal {
 }
 
 async function writeBackup(options: HotBackupOptions, begun: Begun): Promise<BackupRecord> {
-  const manifest = await options.cluster.createManifest(begun.id);
+  const { cluster } = options;
+  const manifest = await cluster.createManifest(begun.id);
+  let isOurs = false;
   try {
-    return await copyAndCommit(options, begun, manifest);
+    const record = await copyAll(options, begun, manifest);
+    // Nobody else can have stored a manifest of that name now.
+    isOurs = true;
+    begun.signal.throwIfAborted();
+    await cluster.writeRecord(record.id, record);
+    return record;
   } catch (error) {
-    await takeBack(options.cluster, begun, manifest);
+    await takeBack(cluster, begun, isOurs ? undefined : manifest);
     throw error;
   }
 }
 
-async function copyAndCommit(options: HotBackupOptions, begun: Begun, manifest: ManifestWriter): Promise<BackupRecord> {
-  const { cluster, server, dataDirectory } = options;
-  const { facts, signal } = begun;
+/** Copies everything and stores the manifest; gives the record to be written. */
+async function copyAll(options: HotBackupOptions, begun: Begun, manifest: ManifestWriter): Promise<BackupRecord> {
+  const { server, dataDirectory } = options;
+  const { facts } = begun;
   const warnings: string[] = [];
   const warn = (text: string): void => void warnings.push(text);
   const wal = neededWal(options, begun);
@@ -138,7 +149,7 @@ async function copyAndCommit(options: HotBackupOptions, begun: Begun, manifest: 
   await attachOutsideFiles(manifest, outside, warn);
   await wal.ensure(stopped.stopLsn);
   await manifest.finish();
-  const record = makeRecord({
+  return makeRecord({
     ...begun,
     control: last.control,
     incarnation: options.incarnation,
@@ -152,9 +163,6 @@ async function copyAndCommit(options: HotBackupOptions, begun: Begun, manifest: 
     packs: packs.map((pack) => pack.id),
     storedBytes: packs.reduce((sum, pack) => sum + pack.sizeBytes, manifest.storedBytes),
   });
-  signal.throwIfAborted();
-  await cluster.writeRecord(record.id, record);
-  return record;
 }
 
 function neededWal(options: HotBackupOptions, { facts, control, startLsn, signal }: Begun): NeededWal {
@@ -207,12 +215,12 @@ async function copyWhileKeeping(
 
 /**
  * Removes what a failed backup has written: its record first, in case that it was stored although the storage says
- * otherwise; its packs only when it is certain that no record refers to them.
+ * otherwise; its packs only when it is certain that no record refers to them. `manifest`: where it is not stored yet.
  */
-async function takeBack(cluster: ClusterRepository, begun: Begun, manifest: ManifestWriter): Promise<void> {
+async function takeBack(cluster: ClusterRepository, begun: Begun, manifest: ManifestWriter | undefined): Promise<void> {
   try {
-    await manifest.abort();
-    await cluster.deleteBackup(begun.id);
+    if (manifest) await manifest.abort();
+    else await cluster.deleteBackup(begun.id);
     await begun.copying.discard();
   } catch {
     // The error that is being reported is the one that matters; a sweep finds what is left.
