@@ -10,7 +10,7 @@ import type { WalkedEntry } from './data-directory-walk.ts';
  */
 
 /** Large files go to the threads in pieces of this size, so that the last one does not keep all waiting. */
-export const pieceBytes = 67_108_864;
+const pieceBytes = 67_108_864;
 
 const windowEntries = 65_536;
 const windowBytes = 1_099_511_627_776;

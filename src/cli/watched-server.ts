@@ -64,7 +64,7 @@ function controlOf(dataDirectory: string): ControlFile | undefined {
 }
 
 /** The last lines of a log. */
-export function tailOf(path: string): string {
+function tailOf(path: string): string {
   try {
     const descriptor = openSync(path, 'r');
     try {

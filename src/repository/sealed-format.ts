@@ -24,7 +24,7 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
  * The last blob before the trailer is the footer. Little-endian throughout.
  */
 
-export const formatVersion = 1;
+const formatVersion = 1;
 export const headerBytes = 80;
 export const trailerBytes = 32;
 export const tagBytes = 16;

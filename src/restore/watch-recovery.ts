@@ -27,7 +27,7 @@ export interface WatchedServer {
 const pollMs = 100;
 
 /** Reads the state once; `undefined` while the server takes no connections yet. */
-export async function readRecoveryState(uri: string): Promise<RecoveryState | undefined> {
+async function readRecoveryState(uri: string): Promise<RecoveryState | undefined> {
   let session: SqlSession;
   try {
     session = await SqlSession.connect(uri, { applicationName: 'pgrecall', connectTimeoutMs: 5000 });

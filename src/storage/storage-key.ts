@@ -8,7 +8,7 @@ export function isKeySegment(name: string): boolean {
 }
 
 /** Whether `key` is a key as the storage interface defines it, at most 1,024 characters. */
-export function isKey(key: string): boolean {
+function isKey(key: string): boolean {
   return key.length <= 1024 && key.split('/').every(isKeySegment);
 }
 

@@ -12,7 +12,7 @@ const switchInfo = 0x40;
 const fullPageImageInfo = 0xa0;
 
 /** Whether more than the block references of such a record is ever read. */
-export function isMainDataRead(resourceManager: number, info: number): boolean {
+function isMainDataRead(resourceManager: number, info: number): boolean {
   switch (resourceManager) {
     case resourceManagers.xlog:
       // FPI_FOR_HINT and FPI are all image

@@ -109,7 +109,7 @@ function readExtents(reader: Bytes, count: number, memory: ExtentMemory): Extent
 }
 
 /** Bit by bit, as the definition has it. */
-export function crc32c(bytes: Uint8Array): number {
+function crc32c(bytes: Uint8Array): number {
   let crc = 0xffff_ffff;
   for (const byte of bytes) {
     crc ^= byte;

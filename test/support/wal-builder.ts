@@ -162,7 +162,7 @@ export class WalBuilder {
   }
 }
 
-export function encodeRecord(record: BuiltRecord, previousLsn: bigint): Buffer {
+function encodeRecord(record: BuiltRecord, previousLsn: bigint): Buffer {
   const headers: Buffer[] = [];
   const payload: Uint8Array[] = [];
   for (const [id, block] of (record.blocks ?? []).entries()) {
