@@ -1,5 +1,5 @@
 import type { Lsn } from '../postgres/lsn.ts';
-import { createPageKernel } from '../postgres/page-kernel.ts';
+import { createPageKernel, type PageKernel } from '../postgres/page-kernel.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
@@ -26,8 +26,12 @@ export function copyInThreads(access: RepositoryAccess, cluster: string, startLs
 }
 
 /** Copies in this thread, into any storage: for tests that count and fail its operations. */
-export function copyHere(cluster: ClusterRepository, startLsn: Lsn): Copying {
-  const copier = new FileCopier(cluster, createPageKernel(chunkBytes), startLsn);
+export function copyHere(
+  cluster: ClusterRepository,
+  startLsn: Lsn,
+  kernel: PageKernel = createPageKernel(chunkBytes),
+): Copying {
+  const copier = new FileCopier(cluster, kernel, startLsn);
   return {
     parallel: 1,
     copy: async (items) => copier.handle({ items }),

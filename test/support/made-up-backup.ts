@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { WalStore } from '../../src/archive/wal-store.ts';
+import { chunkBytes } from '../../src/backup/copy-items.ts';
 import { copyHere } from '../../src/backup/copying.ts';
 import { takeHotBackup, type HotBackupOptions } from '../../src/backup/hot-backup.ts';
+import { createPageKernel } from '../../src/postgres/page-kernel.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
 import { openWithAccess, type Repository } from '../../src/repository/repository.ts';
@@ -20,6 +22,9 @@ import { MadeUpServer, type MadeUpCluster } from './made-up-cluster.ts';
 import { noon } from './test-repository.ts';
 
 /* Backup and restore of a made-up cluster in this thread, into any storage. */
+
+/** One for all backups: each has gigabytes of addresses to itself. */
+const kernel = createPageKernel(chunkBytes);
 
 /** The repository over another storage, as another process opens it. */
 export function reopened(repository: Repository, storage: Storage): ClusterRepository {
@@ -38,7 +43,7 @@ export async function backUpMadeUp(
     store: new WalStore(cluster, made.incarnation),
     server: new MadeUpServer(),
     dataDirectory: made.dataDirectory,
-    copying: (startLsn) => copyHere(cluster, startLsn),
+    copying: (startLsn) => copyHere(cluster, startLsn, kernel),
     note: '',
     keep: false,
     walTimeoutMs: 0,
