@@ -18,7 +18,7 @@ export function treeAnonymousBytes(pid: number): number {
  * CPU seconds that a process has used, its children that ended and were waited for, and those that live: of a server,
  * everything that it did, parallel workers and backends included.
  */
-function treeCpuSeconds(pid: number): number {
+export function treeCpuSeconds(pid: number): number {
   const stat = readProc(pid, 'stat');
   // utime, stime, cutime, cstime are fields 14 to 17; the name in the second may hold anything but ends at the last ')'.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

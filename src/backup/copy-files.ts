@@ -130,7 +130,7 @@ class Settling {
       sizeBytes,
       crc32c,
       extents,
-      flags: badBlocks.length > 0 ? 1 : 0,
+      flags: badBlocks.length > 0 ? entryFlags.badPageChecksums : 0,
       ...(entry.target === undefined ? {} : { target: entry.target }),
     });
   }

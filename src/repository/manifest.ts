@@ -28,7 +28,7 @@ export interface ManifestEntry {
 }
 
 /** Bits of `ManifestEntry.flags`. */
-const entryFlags = { badPageChecksums: 1 } as const;
+export const entryFlags = { badPageChecksums: 1 } as const;
 
 /** An entry as it is read back: a large file map stays in the repository until it is asked for. */
 export interface StoredEntry extends Omit<ManifestEntry, 'extents'> {
