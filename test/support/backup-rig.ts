@@ -18,7 +18,6 @@ import { backupServer } from '../../src/backup/backup-server.ts';
 import { copyInThreads } from '../../src/backup/copying.ts';
 import { takeHotBackup, type HotBackupOptions } from '../../src/backup/hot-backup.ts';
 import { readControlFile } from '../../src/backup/read-control-file.ts';
-import { isErrno } from '../../src/errors/pgrecall-error.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../../src/repository/cluster-repository.ts';
 import { createRepository, type Repository } from '../../src/repository/repository.ts';
@@ -29,6 +28,7 @@ import { restoreInThreads } from '../../src/restore/restoring.ts';
 import { parseTarget, type TargetOptions } from '../../src/restore/target.ts';
 import { mapTablespaces } from '../../src/restore/target-directory.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
+import { fullPostgres } from './full-postgres.ts';
 import { TestCluster, type Major, type TestClusterOptions } from './cluster.ts';
 import { giveToServer, serverOwner } from './server-user.ts';
 
@@ -93,6 +93,11 @@ export class BackupRig implements AsyncDisposable {
     const rig = new BackupRig(directory, cluster, repository);
     await rig.clusterRepository.writeCluster({ name: 'main', incarnations: [rig.incarnation] });
     return rig;
+  }
+
+  /** How many times something was restored. */
+  get restores(): number {
+    return this.#restores;
   }
 
   get clusterRepository(): ClusterRepository {
@@ -182,7 +187,7 @@ export class BackupRig implements AsyncDisposable {
     return directory;
   }
 
-  /** Starts a restored directory; stopped at the end of the rig. */
+  /** Starts a restored directory; stopped at the end of the rig, at the latest. */
   async start(directory: string): Promise<TestCluster> {
     const started = await TestCluster.over(directory, this.cluster.major);
     this.#restored.push(started);
@@ -212,12 +217,12 @@ export class BackupRig implements AsyncDisposable {
   }
 }
 
-/** Runs a program that only Debian's PostgreSQL has; says what it said. `undefined` where it is not installed. */
-export function runPostgresProgram(major: Major, program: string, arguments_: readonly string[]): string | undefined {
-  try {
-    return execFileSync(`/usr/lib/postgresql/${major}/bin/${program}`, arguments_, { encoding: 'utf8', stdio: 'pipe' });
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+/**
+ * Runs one of PostgreSQL's programs that checks something; it throws where that is not right. Of the versions that are
+ * tested, 15 and 18 are complete enough to have them; for the others nothing happens.
+ */
+export function checkWith(major: Major, program: string, arguments_: readonly string[]): void {
+  if (major !== 15 && major !== 18) return;
+  const directory = major === 15 ? '/usr/lib/postgresql/15/bin' : fullPostgres().binDirectory;
+  execFileSync(join(directory, program), arguments_, { stdio: 'pipe' });
 }
