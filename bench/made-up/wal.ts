@@ -1,9 +1,8 @@
 import { hash } from 'node:crypto';
 import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeGroup, spanOfLog, type LogSpan } from '../../src/archive/log-span.ts';
+import { writeGroups } from '../../src/archive/roll-up.ts';
 import { encodeSummary, summarize, type SegmentSummary } from '../../src/archive/segment-summary.ts';
-import { logsPerGroup } from '../../src/archive/wal-keys.ts';
 import type { WalStore } from '../../src/archive/wal-store.ts';
 import { ByteWriter } from '../../src/bytes/byte-writer.ts';
 import { formatSegmentName, segmentNumber, segmentStart, type SegmentNumber } from '../../src/postgres/segment-name.ts';
@@ -43,10 +42,11 @@ export class WalMaker {
       );
     }
     await this.#leaveTimelines(runs);
+    const last = runs.at(-1);
+    if (last) await writeGroups(this.#store, { timeline: last.timeline, log: this.#store.keys.logOf(endOf(last)) });
   }
 
   async #makeTimeline(timeline: Timeline, runs: readonly Run[]): Promise<void> {
-    const spans = new Map<bigint, LogSpan>();
     const perLog = BigInt(this.#store.keys.segmentsPerLog);
     for (const run of runs) {
       for (let first = run.first; first < endOf(run);) {
@@ -54,12 +54,10 @@ export class WalMaker {
         const next = segmentNumber((log + 1n) * perLog);
         const end = next < endOf(run) ? next : endOf(run);
         this.#nameSegments(timeline, log, first, end);
-        const span = await this.#indexLog(run, log, first, end);
-        if (span) spans.set(log, span);
+        await this.#indexLog(run, log, first, end);
         first = end;
       }
     }
-    await this.#rollUpGroups(timeline, spans);
   }
 
   /** An object of every segment's name, all of them one empty file. */
@@ -77,7 +75,7 @@ export class WalMaker {
     }
   }
 
-  async #indexLog(run: Run, log: bigint, first: SegmentNumber, end: SegmentNumber): Promise<LogSpan | undefined> {
+  async #indexLog(run: Run, log: bigint, first: SegmentNumber, end: SegmentNumber): Promise<void> {
     const { index, keys, cluster } = this.#store;
     const made: SegmentIndex[] = [];
     for (let number = first; number < end; number = segmentNumber(number + 1n)) {
@@ -87,7 +85,7 @@ export class WalMaker {
       for (const [i, one] of made.entries()) {
         await index.write({ timeline: run.timeline, number: segmentNumber(first + BigInt(i)) }, one);
       }
-      return undefined;
+      return;
     }
     const summaries: SegmentSummary[] = made.map(summarize);
     const encoded = new ByteWriter(summaries.length * 64);
@@ -96,17 +94,6 @@ export class WalMaker {
       encoded.view(),
       ...made.map(encodeSegmentIndex),
     ]);
-    return spanOfLog(summaries);
-  }
-
-  async #rollUpGroups(timeline: Timeline, spans: ReadonlyMap<bigint, LogSpan>): Promise<void> {
-    const { keys, cluster } = this.#store;
-    for (const group of new Set([...spans.keys()].map((log) => log / logsPerGroup))) {
-      const of = Array.from({ length: Number(logsPerGroup) }, (_, i) => spans.get(group * logsPerGroup + BigInt(i)));
-      const whole = of.filter((span) => span !== undefined);
-      if (whole.length === of.length)
-        await cluster.putSealedParts(keys.groupKey(timeline, group), [encodeGroup(whole)]);
-    }
   }
 
   async #leaveTimelines(runs: readonly Run[]): Promise<void> {

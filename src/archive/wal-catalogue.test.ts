@@ -18,6 +18,7 @@ import { timeline } from '../postgres/timeline.ts';
 import { segmentNumber } from '../postgres/segment-name.ts';
 import { FaultStorage } from '../storage/fault.ts';
 import { openWithAccess } from '../repository/repository.ts';
+import { writeGroups } from './roll-up.ts';
 import { readIndexes, readWalCatalogue } from './wal-catalogue.ts';
 import { WalStore } from './wal-store.ts';
 
@@ -287,13 +288,19 @@ describe('the roll-up of the index', () => {
         const expected = expectedRanges(segments);
         for (const [step, number] of order.entries()) {
           await putMadeUp(store, segmentAt(number), segments.get(number));
-          for (const [after, log] of rollUps) if (after === step) await store.index.rollUpLog(timeline(1), BigInt(log));
+          for (const [after, log] of rollUps) {
+            if (after !== step) continue;
+            await store.index.rollUpLog(timeline(1), BigInt(log));
+            await writeGroups(store, { timeline: timeline(1), log: BigInt(log) + 1n });
+          }
         }
         assert.deepEqual(await rangesOf(store), expected);
         for (let log = 0; log < 6; log += 1) {
           const whole = [0, 1, 2, 3].every((place) => segments.has(log * 4 + place));
           assert.equal(await store.index.rollUpLog(timeline(1), BigInt(log)), whole);
         }
+        assert.deepEqual(await rangesOf(store), expected);
+        await writeGroups(store, { timeline: timeline(1), log: 6n });
         assert.deepEqual(await rangesOf(store), expected);
         const indexes = await collect(readIndexes(store, timeline(1), segmentNumber(0), segmentNumber(99)));
         assert.deepEqual(
@@ -319,6 +326,7 @@ describe('the roll-up of the index', () => {
     const expected = [[1, 0, count, 3, 1023]];
     assert.deepEqual(await rangesOf(store), expected);
     for (let log = 0n; log < 256n; log += 1n) assert.equal(await store.index.rollUpLog(timeline(1), log), true);
+    await writeGroups(store, { timeline: timeline(1), log: 256n });
     const groups = [...archive.objects.keys()].filter((key) => key.endsWith('.group'));
     assert.deepEqual(groups, ['clusters/main/wal-index/1/00000001/000000.group']);
     const counted = countingStore(archive);
@@ -328,16 +336,53 @@ describe('the roll-up of the index', () => {
     assert.equal(new Set(reads.map(({ key }) => key)).size, 5);
   });
 
-  it('is not believed about a group in whose middle a segment ends early', async () => {
+  it('tells of a whole log in whose middle a segment ends early', async () => {
     const { store } = await testArchive({ segmentBytes: gibibyte });
-    for (let number = 0; number < 1024; number += 1) {
-      await putMadeUp(store, segmentAt(number), number === 500 ? early : full);
-    }
-    for (let log = 0n; log < 256n; log += 1n) await store.index.rollUpLog(timeline(1), log);
+    for (let number = 0; number < 16; number += 1)
+      await putMadeUp(store, segmentAt(number), number === 5 ? early : full);
+    for (let log = 0n; log < 4n; log += 1n) await store.index.rollUpLog(timeline(1), log);
+    await writeGroups(store, { timeline: timeline(1), log: 4n });
     assert.deepEqual(await rangesOf(store), [
-      [1, 0, 500.25],
-      [1, 501, 1024],
+      [1, 0, 5.25],
+      [1, 6, 16],
     ]);
+  });
+
+  it('tells of logs that will never be whole, and the catalogue reads no segment’s index of theirs', async () => {
+    const archive = await madeUpArchive([[2], [3], [4], [6], [7], [8]]);
+    const { store } = archive;
+    await putMadeUp(store, segmentAt(9, 2));
+    const expected = [
+      [1, 2, 5],
+      [1, 6, 9],
+      [2, 9, 10],
+    ];
+    await writeGroups(store, { timeline: timeline(2), log: 2n });
+    const counted = countingStore(archive);
+    assert.deepEqual(await rangesOf(counted.store), expected);
+    const reads = counted.storage.operations.filter(({ kind }) => kind !== 'list');
+    // One group, and the segment of the log that is being filled.
+    assert.equal(new Set(reads.map(({ key }) => key)).size, 2);
+  });
+
+  it('is not believed about a log in which something has changed since', async () => {
+    const { store, objects } = await testArchive();
+    for (const number of [5, 6]) await store.putSegment(nameOf(number), walSegment(number, { commits: [3n] }));
+    await store.putPartial(nameOf(9), walSegment(9, { usedBytes: 81_920 }));
+    await writeGroups(store, { timeline: timeline(1), log: 1n });
+    const at = 81_920 / mebibyte;
+    assert.deepEqual(await rangesOf(store), [
+      [1, 5, 7, 3, 3],
+      [1, 9, 9 + at],
+    ]);
+    await store.putPartial(nameOf(9), walSegment(9, { usedBytes: 163_840 }));
+    await store.putSegment(nameOf(7), walSegment(7, { commits: [8n] }));
+    assert.deepEqual(await rangesOf(store), [
+      [1, 5, 8, 3, 8],
+      [1, 9, 9 + at * 2],
+    ]);
+    for (const key of objects.keys()) if (key.includes(`/wal/1/00000001/00000000/${nameOf(6)}`)) objects.delete(key);
+    assert.deepEqual((await rangesOf(store)).length, 3);
   });
 });
 

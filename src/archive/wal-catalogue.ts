@@ -1,11 +1,10 @@
-import { hasCode } from '../errors/pgrecall-error.ts';
-import { parseSegmentName, segmentNumber, type SegmentName, type SegmentNumber } from '../postgres/segment-name.ts';
+import { segmentNumber, parseSegmentName, type SegmentNumber } from '../postgres/segment-name.ts';
 import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import type { Timeline } from '../postgres/timeline.ts';
-import { indexSegment } from '../wal/index-segment.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
-import { summarize, type SegmentSummary } from './segment-summary.ts';
-import { formatLog, logsPerGroup, type WalObjectName } from './wal-keys.ts';
+import { describeLog, listLogSources } from './describe-log.ts';
+import { indexBeginning, indexOf, isDamage, sortOut } from './segment-facts.ts';
+import { formatLog } from './wal-keys.ts';
 import { RangeBuilder, type WalRange } from './wal-range.ts';
 import type { WalStore } from './wal-store.ts';
 
@@ -20,125 +19,18 @@ export interface WalCatalogue {
 
 /**
  * What WAL is archived, and between which times, without touching the segments: some tens of objects are read,
- * however many segments there are.
+ * however many segments there are, and the index of the segments that came last.
  */
 export async function readWalCatalogue(store: WalStore): Promise<WalCatalogue> {
   const ranges = new RangeBuilder(store.segmentBytes);
-  for (const of of await store.listTimelines()) await addTimeline(store, of, ranges);
-  return { ranges: ranges.finish(), histories: await store.readHistories() };
-}
-
-async function addTimeline(store: WalStore, of: Timeline, ranges: RangeBuilder): Promise<void> {
-  const logs = await store.listLogs(of);
-  const rolledUp = await store.index.listNames(of);
-  for (let i = 0; i < logs.length; i += 1) {
-    const log = logs[i] ?? 0n;
-    if (log % logsPerGroup === 0n && logs[i + Number(logsPerGroup) - 1] === log + logsPerGroup - 1n) {
-      if (await addGroup(store, of, log / logsPerGroup, ranges)) {
-        i += Number(logsPerGroup) - 1;
-        continue;
-      }
+  for (const timeline of await store.listTimelines()) {
+    for await (const sources of listLogSources(store, timeline)) {
+      const first = store.keys.firstOfLog(sources.log);
+      const { runs } = await describeLog(store, sources);
+      for (const run of runs) ranges.add(timeline, first, run);
     }
-    await addLog(store, of, log, { rolledUp: rolledUp.has(`${formatLog(log)}.log`), ranges });
   }
-}
-
-async function addGroup(store: WalStore, of: Timeline, group: bigint, ranges: RangeBuilder): Promise<boolean> {
-  const spans = await absentIfDamaged(store.index.readGroup(of, group));
-  if (!spans?.every((span) => span.unbroken)) return false;
-  spans.forEach((span, i) => {
-    const log = group * logsPerGroup + BigInt(i);
-    ranges.addSegments(of, store.keys.firstOfLog(log), store.keys.segmentsPerLog, span);
-  });
-  return true;
-}
-
-async function addLog(
-  store: WalStore,
-  of: Timeline,
-  log: bigint,
-  options: { readonly rolledUp: boolean; readonly ranges: RangeBuilder },
-): Promise<void> {
-  const { ranges } = options;
-  const first = store.keys.firstOfLog(log);
-  const known = options.rolledUp ? await absentIfDamaged(store.index.readLogSummaries(of, log)) : undefined;
-  if (known) {
-    known.forEach((summary, i) => ranges.addSegment(of, segmentNumber(first + BigInt(i)), summary));
-    return;
-  }
-  const { whole, begun } = sortOut(await store.listLog(of, log));
-  for (const name of whole) {
-    const { number } = parseSegmentName(name, store.segmentBytes);
-    ranges.addSegment(of, number, await summaryOf(store, of, number, name));
-  }
-  for (const name of begun) {
-    const index = await indexBeginning(store, name);
-    if (index) ranges.addBeginning(of, parseSegmentName(name, store.segmentBytes).number, summarize(index));
-  }
-}
-
-/**
- * What of a log can be replayed: names of whole segments and of those of which there is a beginning only. A segment
- * of which two contents are stored is neither: nobody can say which is right.
- */
-function sortOut(contents: readonly WalObjectName[]): { readonly whole: string[]; readonly begun: string[] } {
-  const times = new Map<string, number>();
-  for (const { kind, segment } of contents) {
-    times.set(segment, (times.get(segment) ?? 0) + (kind === 'segment' ? 1 : 0));
-  }
-  const named = (count: number): string[] => [...times.keys()].filter((segment) => times.get(segment) === count);
-  return { whole: named(1), begun: named(0) };
-}
-
-/** From the index; where that is missing or damaged, from the segment itself. */
-async function summaryOf(
-  store: WalStore,
-  of: Timeline,
-  number: SegmentNumber,
-  name: string,
-): Promise<SegmentSummary | undefined> {
-  const summary = await absentIfDamaged(store.index.readSummary({ timeline: of, number }));
-  if (summary) return summary;
-  // Rolled up since the log was listed, or stored by someone who died before writing the index.
-  const index = await indexOf(store, { timeline: of, number }, name);
-  return index && summarize(index);
-}
-
-async function indexOf(store: WalStore, of: SegmentName, name: string): Promise<SegmentIndex | undefined> {
-  return (await absentIfDamaged(store.index.read(of))) ?? indexWhole(store, name);
-}
-
-/** What an index says, the segment says too: nothing is lost with it. `verify` tells of the damage. */
-async function absentIfDamaged<T>(reading: Promise<T | undefined>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
-}
-
-function isDamage(error: unknown): boolean {
-  return hasCode(error, 'object-damaged', 'object-swapped', 'blob-damaged', 'decode');
-}
-
-async function indexWhole(store: WalStore, name: string): Promise<SegmentIndex | undefined> {
-  const bytes = await store.getSegment(name);
-  return bytes && tryToIndex(bytes, false);
-}
-
-async function indexBeginning(store: WalStore, name: string): Promise<SegmentIndex | undefined> {
-  const bytes = await store.getPartial(name);
-  return bytes && tryToIndex(bytes, true);
-}
-
-function tryToIndex(bytes: Uint8Array, partial: boolean): SegmentIndex | undefined {
-  try {
-    return indexSegment(bytes, { partial });
-  } catch {
-    // Archived although it cannot be read; replay may know better.
-    return undefined;
-  }
+  return { ranges: ranges.finish(), histories: await store.readHistories() };
 }
 
 /**

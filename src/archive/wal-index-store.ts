@@ -7,18 +7,19 @@ import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { SealedReader } from '../repository/sealed-reader.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
 import { decodeSegmentIndex, encodeSegmentIndex } from '../wal/segment-index-codec.ts';
-import { decodeGroup, encodeGroup, spanOfLog, type LogSpan } from './log-span.ts';
+import { decodeGroup, encodeGroup, type Group } from './log-span.ts';
 import { decodeSummary, encodeSummary, summarize, type SegmentSummary } from './segment-summary.ts';
-import { formatGroup, formatLog, logsPerGroup, type WalKeys } from './wal-keys.ts';
+import type { WalKeys } from './wal-keys.ts';
 
 /*
  * The WAL index in the repository, in three steps that are each made from the one before:
  *
  *   segment   two blobs: its summary; its whole index
  *   log       the same of all segments of a log, once every one of them is there; takes the place of theirs
- *   group     the spans of 256 logs, so that a catalogue of a million segments reads some tens of objects
+ *   group     what a catalogue has to know of 256 logs, so that one of a million segments reads some tens of objects
  *
- * A log is rolled up only when none of its segments is missing; what is never whole stays in single objects.
+ * A log is rolled up only when none of its segments is missing; what is never whole stays in single objects, and only
+ * the group spares a catalogue reading them.
  */
 
 export class WalIndexStore {
@@ -81,9 +82,15 @@ export class WalIndexStore {
     }
   }
 
-  async readGroup(of: Timeline, group: bigint): Promise<LogSpan[] | undefined> {
+  async readGroup(of: Timeline, group: bigint): Promise<Group | undefined> {
     const bytes = await this.#withObject(this.#keys.groupKey(of, group), async (reader) => readPart(reader, 0));
-    return bytes && decodeGroup(bytes);
+    return bytes && decodeGroup(bytes, this.#keys.segmentsPerLog);
+  }
+
+  /** Takes the place of what was there: a group says nothing that cannot be found again. */
+  async writeGroup(of: Timeline, group: bigint, spans: Group): Promise<void> {
+    const parts = [encodeGroup(spans, this.#keys.segmentsPerLog)];
+    await this.#cluster.putSealedParts(this.#keys.groupKey(of, group), parts, { replace: true });
   }
 
   /** What of a timeline's index is rolled up, and which single indexes there are, by their keys' last part. */
@@ -100,13 +107,11 @@ export class WalIndexStore {
     if (await this.#cluster.hasObject(this.#keys.logIndexKey(of, log))) {
       // Left by someone who died while removing them.
       for (const name of names) await this.#cluster.deleteObject(`${this.#keys.indexLogFolder(of, log)}/${name}`);
-      await this.#rollUpGroup(of, log / logsPerGroup);
       return true;
     }
     if (names.length < this.#keys.segmentsPerLog) return false;
     const summaries = new ByteWriter(names.length * 64);
     const parts: Uint8Array[] = [summaries.view()];
-    const kept: SegmentSummary[] = [];
     for (let place = 0; place < this.#keys.segmentsPerLog; place += 1) {
       const key = this.#keys.indexKey(this.#segmentOf(of, log, place));
       const found = await this.#withObject(key, async (reader) => [
@@ -116,7 +121,6 @@ export class WalIndexStore {
       const [summary, index] = found ?? [];
       if (!summary || !index) return false;
       summaries.bytes(summary);
-      kept.push(decodeSummary(new BoundedReader(summary, 'summary of a segment')));
       parts.push(index);
     }
     parts[0] = summaries.view();
@@ -124,24 +128,7 @@ export class WalIndexStore {
     for (let place = 0; place < this.#keys.segmentsPerLog; place += 1) {
       await this.#cluster.deleteObject(this.#keys.indexKey(this.#segmentOf(of, log, place)));
     }
-    await this.#rollUpGroup(of, log / logsPerGroup);
     return true;
-  }
-
-  async #rollUpGroup(of: Timeline, group: bigint): Promise<void> {
-    const first = group * logsPerGroup;
-    const names = await this.listNames(of);
-    if (names.has(`${formatGroup(group)}.group`)) return;
-    const spans: LogSpan[] = [];
-    for (let log = first; log < first + logsPerGroup; log += 1n) {
-      if (!names.has(`${formatLog(log)}.log`)) return;
-    }
-    for (let log = first; log < first + logsPerGroup; log += 1n) {
-      const summaries = await this.readLogSummaries(of, log);
-      if (!summaries) return;
-      spans.push(spanOfLog(summaries));
-    }
-    await this.#cluster.putSealedParts(this.#keys.groupKey(of, group), [encodeGroup(spans)], { replace: true });
   }
 
   #segmentOf(of: Timeline, log: bigint, place: number): SegmentName {

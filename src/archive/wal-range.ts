@@ -1,8 +1,7 @@
 import { lsn, type Lsn } from '../postgres/lsn.ts';
 import { segmentNumber, segmentStart, type SegmentNumber } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
-import { endsEarly } from './log-span.ts';
-import type { SegmentSummary } from './segment-summary.ts';
+import type { LogRun } from './log-span.ts';
 
 /** A run of WAL of one timeline that can be replayed without a gap. Times: microseconds since 2000-01-01 UTC. */
 export interface WalRange {
@@ -12,11 +11,6 @@ export interface WalRange {
   readonly endLsn: Lsn;
   /** Of its whole segments: a multiple of their size. */
   readonly wholeEndLsn: Lsn;
-  readonly firstCommitTime: bigint | undefined;
-  readonly lastCommitTime: bigint | undefined;
-}
-
-interface Times {
   readonly firstCommitTime: bigint | undefined;
   readonly lastCommitTime: bigint | undefined;
 }
@@ -32,52 +26,40 @@ interface OpenRange {
   lastCommitTime: bigint | undefined;
 }
 
-/** Joins segments, which come in order, into ranges. */
+/** Joins the runs of logs, which come in order, into ranges. */
 export class RangeBuilder {
   readonly #segmentBytes: number;
   readonly #ranges: OpenRange[] = [];
-  readonly #beginnings: { timeline: Timeline; number: SegmentNumber; endLsn: Lsn; times: Times }[] = [];
+  readonly #beginnings: OpenRange[] = [];
 
   constructor(segmentBytes: number) {
     this.#segmentBytes = segmentBytes;
   }
 
-  addSegments(of: Timeline, first: SegmentNumber, count: number, times: Times): void {
-    const next = segmentNumber(first + BigInt(count));
-    const last = this.#ranges.at(-1);
-    if (last?.timeline === of && last.next === first && last.endLsn === undefined) {
-      last.next = next;
-      last.firstCommitTime ??= times.firstCommitTime;
-      last.lastCommitTime = times.lastCommitTime ?? last.lastCommitTime;
-    } else {
-      this.#ranges.push({ timeline: of, first, next, endLsn: undefined, ...timesOf(times) });
-    }
+  /** `firstOfLog`: the first segment of the log that the run is in. */
+  add(of: Timeline, firstOfLog: SegmentNumber, run: LogRun): void {
+    const { place, segments, usedBytes, firstCommitTime, lastCommitTime } = run;
+    const first = segmentNumber(firstOfLog + BigInt(place));
+    const next = segmentNumber(first + BigInt(segments));
+    const endLsn = usedBytes === undefined ? undefined : this.#position(next, segments, usedBytes);
+    const added: OpenRange = { timeline: of, first, next, endLsn, firstCommitTime, lastCommitTime };
+    if (segments === 0) this.#beginnings.push(added);
+    else if (!goOn(this.#ranges.at(-1), added)) this.#ranges.push(added);
   }
 
-  addSegment(of: Timeline, number: SegmentNumber, summary: SegmentSummary | undefined): void {
-    this.addSegments(of, number, 1, summary ?? noTimes);
-    const range = this.#ranges.at(-1);
-    if (range && summary && endsEarly(summary)) range.endLsn = this.#position(number, summary.usedBytes);
-  }
-
-  addBeginning(of: Timeline, number: SegmentNumber, summary: SegmentSummary): void {
-    this.#beginnings.push({ timeline: of, number, endLsn: this.#position(number, summary.usedBytes), times: summary });
-  }
-
-  #position(number: SegmentNumber, usedBytes: number): Lsn {
-    return lsn(segmentStart(number, this.#segmentBytes) + BigInt(usedBytes));
+  /** Where replay ends: in the segment before `next`, or in the beginning of `next` itself. */
+  #position(next: SegmentNumber, segments: number, usedBytes: number): Lsn {
+    const last = segmentNumber(segments === 0 ? next : next - 1n);
+    return lsn(segmentStart(last, this.#segmentBytes) + BigInt(usedBytes));
   }
 
   finish(): WalRange[] {
-    for (const { timeline, number, endLsn, times } of this.#beginnings) {
-      const range = this.#ranges.find((candidate) => candidate.timeline === timeline && candidate.next === number);
-      if (range?.endLsn === undefined && range) {
-        range.endLsn = endLsn;
-        range.firstCommitTime ??= times.firstCommitTime;
-        range.lastCommitTime = times.lastCommitTime ?? range.lastCommitTime;
-      } else if (!range) {
-        this.#ranges.push({ timeline, first: number, next: number, endLsn, ...timesOf(times) });
-      }
+    for (const beginning of this.#beginnings) {
+      const range = this.#ranges.find(
+        ({ timeline, next }) => timeline === beginning.timeline && next === beginning.first,
+      );
+      if (!range) this.#ranges.push(beginning);
+      else goOn(range, beginning);
     }
     return this.#ranges
       .toSorted((a, b) => a.timeline - b.timeline || Number(a.first - b.first))
@@ -92,8 +74,12 @@ export class RangeBuilder {
   }
 }
 
-const noTimes: Times = { firstCommitTime: undefined, lastCommitTime: undefined };
-
-function timesOf({ firstCommitTime, lastCommitTime }: Times): Times {
-  return { firstCommitTime, lastCommitTime };
+/** Adds what follows a range to it; says whether it does follow, and replay gets there. */
+function goOn(range: OpenRange | undefined, added: OpenRange): boolean {
+  if (range?.timeline !== added.timeline || range.next !== added.first || range.endLsn !== undefined) return false;
+  range.next = added.next;
+  range.endLsn = added.endLsn;
+  range.firstCommitTime ??= added.firstCommitTime;
+  range.lastCommitTime = added.lastCommitTime ?? range.lastCommitTime;
+  return true;
 }

@@ -15,6 +15,7 @@ import { indexSegment } from '../wal/index-segment.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
 import { checkBeginningSize, checkSegment, checkSegmentSize } from './check-segment.ts';
 import { chooseBeginning, isBeginningOf, padded, usedPart } from './partial-segment.ts';
+import { rollUpAround } from './roll-up.ts';
 import { WalIndexStore } from './wal-index-store.ts';
 import {
   WalKeys,
@@ -123,26 +124,8 @@ export class WalStore {
     this.#refuseOther(name, (await this.#contents(parsed, name)).filter(isWhole), sha256);
     await this.#putIndex(parsed, bytes);
     await this.#dropBeginnings(parsed, before, bytes);
-    await this.#rollUpAround(parsed);
+    await rollUpAround(this, parsed);
     return 'stored';
-  }
-
-  /**
-   * Rolls the index of a log up when it has just become whole. Segments come a little out of order where several
-   * are stored at once, so that the first ones of the next log look back as well. A failure leaves single objects,
-   * which say the same.
-   */
-  async #rollUpAround({ timeline: of, number }: SegmentName): Promise<void> {
-    const log = this.keys.logOf(number);
-    const place = Number(number - this.keys.firstOfLog(log));
-    const last = place === this.keys.segmentsPerLog - 1;
-    if (!last && !lookBackAt.has(place)) return;
-    try {
-      if (last) await this.index.rollUpLog(of, log);
-      else if (log > 0n) await this.index.rollUpLog(of, log - 1n);
-    } catch (error) {
-      if (!(error instanceof PgrecallError)) throw error;
-    }
   }
 
   #refuseOther(name: string, whole: readonly WalObjectName[], sha256: string): void {
@@ -328,9 +311,6 @@ export class WalStore {
     }
   }
 }
-
-/** Places in a log at which the log before is looked at once more. */
-const lookBackAt: ReadonlySet<number> = new Set([0, 1, 16]);
 
 /** History and backup files have some lines; nothing comes near this. */
 const maxTextBytes = 16_777_216;
