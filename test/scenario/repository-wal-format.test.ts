@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Group, LogSpan } from '../../src/archive/log-span.ts';
 import { WalStore } from '../../src/archive/wal-store.ts';
 import { lsn } from '../../src/postgres/lsn.ts';
 import { systemIdentifier } from '../../src/postgres/system-identifier.ts';
@@ -10,7 +11,7 @@ import { MemoryStorage } from '../../src/storage/memory.ts';
 import { columnsOf } from '../../src/wal/commit-columns.ts';
 import type { Commit, SegmentIndex } from '../../src/wal/segment-index.ts';
 import type { WalEvent } from '../../src/wal/wal-event.ts';
-import { readSegmentIndex, readSummaries, type IndexRead } from '../support/second-reader-wal.ts';
+import { readGroup, readSegmentIndex, readSummaries, type IndexRead } from '../support/second-reader-wal.ts';
 import { SecondReader } from '../support/second-reader.ts';
 import { testRepository } from '../support/test-repository.ts';
 import { WalBuilder, i64 } from '../support/wal-builder.ts';
@@ -98,6 +99,50 @@ describe('a second reader, written from the document alone, finds in the archive
     assert.ok(summaries);
     assert.equal(readSummaries(summaries).length, 4);
     for (const [place, bytes] of indexes.entries()) compare(readSegmentIndex(bytes), indexOf(4 + place));
+  });
+
+  it('what there is of 256 logs', async () => {
+    const { store, reader } = await archive(gibibyte);
+    const times = { firstCommitTime: 5n, lastCommitTime: -6n };
+    const none = { firstCommitTime: undefined, lastCommitTime: undefined };
+    const group: Group = Array.from({ length: 256 }, (_, log): LogSpan | undefined => {
+      switch (log) {
+        case 3:
+          return { contents: undefined, runs: [{ place: 0, segments: 4, usedBytes: undefined, ...none }] };
+        case 4:
+          return { contents: undefined, runs: [{ place: 0, segments: 4, usedBytes: undefined, ...times }] };
+        case 5:
+          return {
+            contents: undefined,
+            runs: [
+              { place: 0, segments: 1, usedBytes: 4096, ...none },
+              { place: 1, segments: 3, usedBytes: undefined, ...times },
+            ],
+          };
+        case 255:
+          return { contents: '0123456789abcdef'.repeat(2), runs: [{ place: 2, segments: 0, usedBytes: 0, ...times }] };
+        default:
+          return undefined;
+      }
+    });
+    await store.index.writeGroup(timeline(1), 0n, group);
+    const [bytes] = reader().parts('clusters/main/wal-index/3/00000001/000000.group');
+    assert.ok(bytes);
+    assert.deepEqual(
+      readGroup(bytes, 4),
+      group.map(
+        (span) =>
+          span && {
+            contents: span.contents ?? '',
+            runs: span.runs.map(({ place, segments, usedBytes, firstCommitTime, lastCommitTime }) => ({
+              place,
+              segments,
+              usedBytes,
+              commitTimes: firstCommitTime === undefined ? undefined : [firstCommitTime, lastCommitTime],
+            })),
+          },
+      ),
+    );
   });
 });
 

@@ -56,6 +56,41 @@ function readSummary(reader: Bytes): SummaryRead {
   };
 }
 
+export interface RunRead {
+  readonly place: number;
+  readonly segments: number;
+  readonly usedBytes: number | undefined;
+  readonly commitTimes: readonly [bigint, bigint] | undefined;
+}
+
+/** For each of its logs what is known: nothing, that it is whole and unbroken, or its runs. */
+export function readGroup(
+  bytes: Buffer,
+  segmentsPerLog: number,
+): ({ contents: string; runs: RunRead[] } | undefined)[] {
+  const reader = new Bytes(bytes);
+  check(reader.u8() === 1, 'a group of another format');
+  const logs = Array.from({ length: 256 }, () => {
+    const kind = reader.u8();
+    check(kind < 5, 'a log of an unknown kind');
+    if (kind === 0) return undefined;
+    if (kind < 3) {
+      const commitTimes = kind === 2 ? ([i64(reader), i64(reader)] as const) : undefined;
+      return { contents: '', runs: [{ place: 0, segments: segmentsPerLog, usedBytes: undefined, commitTimes }] };
+    }
+    const contents = kind === 4 ? reader.take(16).toString('hex') : '';
+    return { contents, runs: Array.from({ length: reader.count() }, () => readRun(reader)) };
+  });
+  check(reader.left === 0, 'a group that is too long');
+  return logs;
+}
+
+function readRun(reader: Bytes): RunRead {
+  const [place, segments, used] = [reader.varint(), reader.varint(), reader.varint()];
+  const commitTimes = reader.u8() === 1 ? ([i64(reader), i64(reader)] as const) : undefined;
+  return { place, segments, usedBytes: used === 0 ? undefined : used - 1, commitTimes };
+}
+
 const i64 = (reader: Bytes): bigint => reader.take(8).readBigInt64LE();
 
 function zigzag(reader: Bytes): bigint {
