@@ -10,7 +10,25 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 const postgresEpochMs = 946_684_800_000n;
 
 const iso =
-  /^(\d{4,6})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?(?::?\d{2})?|[A-Za-z_]+\/[A-Za-z_+\-0-9/]+)?$/i;
+  /^(\d{4,6})-(\d{1,2})-(\d{1,2})(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|[+-]\d{1,2}(?::?\d{2})?(?::?\d{2})?|[A-Z]{2,5}|[A-Z_]+\/[A-Z_+\-0-9/]+)?$/i;
+
+/** Abbreviations as PostgreSQL's default reads them (timezone/tznames/Default): hours ahead of UTC. */
+const abbreviations: ReadonlyMap<string, number> = new Map([
+  ...(['Z', 'UTC', 'UT', 'GMT', 'WET'] as const).map((name): [string, number] => [name, 0]),
+  ...(['WEST', 'CET', 'BST'] as const).map((name): [string, number] => [name, 1]),
+  ...(['CEST', 'EET'] as const).map((name): [string, number] => [name, 2]),
+  ...(['EEST', 'MSK'] as const).map((name): [string, number] => [name, 3]),
+  ...(['HKT', 'SGT'] as const).map((name): [string, number] => [name, 8]),
+  ...(['KST', 'JST'] as const).map((name): [string, number] => [name, 9]),
+  ...(['EST', 'CDT'] as const).map((name): [string, number] => [name, -5]),
+  ...(['CST', 'MDT'] as const).map((name): [string, number] => [name, -6]),
+  ...(['MST', 'PDT'] as const).map((name): [string, number] => [name, -7]),
+  ['EDT', -4],
+  ['PST', -8],
+]);
+
+/** Farther from UTC is no zone: PostgreSQL's limit. */
+const maxOffsetMs = 16 * 3_600_000;
 
 /** Microseconds since 2000-01-01 UTC. Throws `usage` for what is not a time. */
 export function parseTime(text: string): bigint {
@@ -55,7 +73,7 @@ function checkFields(text: string, fields: Fields): void {
   const fits =
     date.getUTCMonth() === fields.month - 1 &&
     date.getUTCDate() === fields.day &&
-    fields.hour <= 24 &&
+    (fields.hour <= 23 || (fields.hour === 24 && fields.minute === 0 && fields.second === 0)) &&
     fields.minute <= 59 &&
     fields.second <= 60;
   if (!fits) throw unreadable(text);
@@ -67,12 +85,16 @@ function localMillis(fields: Fields): number {
 
 /** How far the zone is ahead of UTC at that wall-clock time, in milliseconds. */
 function zoneOffsetMs(text: string, zone: string, wallClockAsUtc: number): number {
-  if (/^(z|utc|gmt)$/i.test(zone)) return 0;
+  const hours = abbreviations.get(zone.toUpperCase());
+  if (hours !== undefined) return hours * 3_600_000;
   const numeric = /^([+-])(\d{1,2}):?(\d{2})?:?(\d{2})?$/.exec(zone);
   if (numeric) {
-    const seconds = Number(numeric[2]) * 3600 + Number(numeric[3] ?? 0) * 60 + Number(numeric[4] ?? 0);
-    return (numeric[1] === '-' ? -1 : 1) * seconds * 1000;
+    const [minutes, seconds] = [Number(numeric[3] ?? 0), Number(numeric[4] ?? 0)];
+    const offsetMs = (Number(numeric[2]) * 3600 + minutes * 60 + seconds) * 1000;
+    if (offsetMs >= maxOffsetMs || minutes > 59 || seconds > 59) throw unreadable(text);
+    return numeric[1] === '-' ? -offsetMs : offsetMs;
   }
+  if (!zone.includes('/')) throw unreadable(text);
   try {
     // The offset at the guess may differ from that at the moment itself around a change of clocks: look twice.
     const guess = namedZoneOffsetMs(zone, wallClockAsUtc);
