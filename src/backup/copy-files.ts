@@ -3,7 +3,6 @@ import { assert } from '../errors/pgrecall-error.ts';
 import type { Extent } from '../repository/file-map.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { entryFlags } from '../repository/manifest.ts';
-import { entryFlags } from '../repository/manifest.ts';
 import { BatchSender } from './batch-sender.ts';
 import { extentsOf, type Copying } from './copy-items.ts';
 import { largestFirst, toPending, windowsOf, type Pending } from './copy-order.ts';
