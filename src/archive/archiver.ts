@@ -1,6 +1,6 @@
 import { existsSync, statSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import type { Acknowledgements } from './acknowledgements.ts';
 import { fileIdentity } from './archive-command.ts';
 import { archiveStatusDirectory, readReadyNames } from './archive-status.ts';
@@ -26,8 +26,9 @@ export interface ArchiverOptions {
   readonly once: boolean;
   /** Ends after so long without work. */
   readonly idleExitMs: number | undefined;
-  /** A file that someone else is storing already. */
+  /** A file that someone else is storing already; it is left to him for `exceptMs`, for he may die. */
   readonly except: string | undefined;
+  readonly exceptMs?: number;
 }
 
 export type ArchiveEvent =
@@ -42,13 +43,14 @@ export interface ArchiveResult {
 const rescanMs = 1000;
 const firstRetryMs = 1000;
 const longestRetryMs = 30_000;
+const usualExceptMs = 10_000;
 
 interface Failure {
   readonly retryMs: number;
   readonly dueMs: number;
 }
 
-/** Throws `data-directory`; with `once`, what a file could not be stored for. */
+/** Throws `data-directory`, `bug` where a thread has died; with `once`, what a file could not be stored for. */
 export async function runArchiver(options: ArchiverOptions): Promise<ArchiveResult> {
   return new Archiver(options).run();
 }
@@ -62,14 +64,19 @@ class Archiver {
   #stored = 0;
   #alreadyThere = 0;
   #firstFailure: Error | undefined;
+  /** After which nothing can be stored any more. */
+  #collapse: Error | undefined;
+  readonly #exceptUntilMs: number;
   #wake: () => void = () => undefined;
 
   constructor(options: ArchiverOptions) {
     this.#options = options;
+    this.#exceptUntilMs = performance.now() + (options.exceptMs ?? usualExceptMs);
   }
 
   async run(): Promise<ArchiveResult> {
     const { acknowledgements, walDirectory, signal, idleExitMs, once } = this.#options;
+    readReadyNames(walDirectory);
     // Of an earlier archiver: each file has to be stored again, or found to be there.
     acknowledgements.keepOnly(new Set());
     const watcher = watch(archiveStatusDirectory(walDirectory), () => this.#wake());
@@ -79,7 +86,7 @@ class Archiver {
     acknowledgements.announce(process.pid);
     let busyMs = performance.now();
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && !this.#collapse) {
         const woken = new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
@@ -99,6 +106,7 @@ class Archiver {
       watcher.close();
       acknowledgements.withdraw();
     }
+    if (this.#collapse) throw this.#collapse;
     if (once && this.#firstFailure) throw this.#firstFailure;
     return { stored: this.#stored, alreadyThere: this.#alreadyThere };
   }
@@ -120,7 +128,8 @@ class Archiver {
     let busy = this.#underWay.size > 0;
     for (const name of ready) {
       if (this.#underWay.size >= parallel) break;
-      if (name === this.#options.except || this.#done.has(name) || this.#underWay.has(name)) continue;
+      if (this.#done.has(name) || this.#underWay.has(name)) continue;
+      if (name === this.#options.except && performance.now() < this.#exceptUntilMs) continue;
       const failure = this.#failures.get(name);
       if (failure && (once || failure.dueMs > performance.now())) continue;
       busy = true;
@@ -143,8 +152,9 @@ class Archiver {
       else this.#alreadyThere += 1;
       report({ kind: 'stored', name });
     } catch (error) {
+      if (hasCode(error, 'bug') || !(error instanceof PgrecallError)) this.#collapse = asError(error);
       // Pushed by archive_command, recorded as done and removed by a checkpoint since the directory was read.
-      if (existsSync(path)) this.#noteFailure(name, path, error instanceof Error ? error : new Error(String(error)));
+      if (existsSync(path)) this.#noteFailure(name, path, asError(error));
     } finally {
       this.#underWay.delete(name);
       this.#wake();
@@ -163,4 +173,8 @@ class Archiver {
     }
     this.#options.report({ kind: 'failed', name, error });
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
