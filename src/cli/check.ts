@@ -24,7 +24,10 @@ const defaultTimeoutMs = 60_000;
 export const runCheck: RunCommand = async (arguments_, context) => {
   const timeoutMs = secondsOption(arguments_.options, 'timeout') ?? defaultTimeoutMs;
   const access = await openCluster(context, arguments_.positional['cluster']);
-  await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall check' });
+  await using session = await SqlSession.connect(access.config.connection, {
+    applicationName: 'pgrecall check',
+    signal: context.signal,
+  });
   const server = await identifyServer(session);
   const encryption = access.repository.encrypted ? 'encrypted' : 'not encrypted';
   const rights = await rightsFindings(session);

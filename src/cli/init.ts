@@ -35,7 +35,7 @@ export const runInit: RunCommand = async (arguments_, context) => {
   const passphrase = await answers.cluster.passphrase();
   const user = serverUser(answers.cluster.dataDirectory, answers.cluster.connection);
   await using session = await actingAs(user, async () =>
-    SqlSession.connect(answers.cluster.connection, { applicationName: 'pgrecall init' }),
+    SqlSession.connect(answers.cluster.connection, { applicationName: 'pgrecall init', signal: context.signal }),
   );
   const server = await identifyServer(session);
   const data = locateDataDirectory(answers.cluster.dataDirectory, server);

@@ -1,35 +1,40 @@
+import type { BackupRecord } from '../repository/backup-record.ts';
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
 import { formatBytes, formatDuration, formatTable } from './format.ts';
 import { flagOption, requiredPositional } from './options.ts';
-import type { BackupRecord } from '../repository/backup-record.ts';
 
 /** `pgrecall show CLUSTER BACKUP`. */
 export const runShow: RunCommand = async (arguments_, context) => {
   const { cluster } = await openCluster(context, requiredPositional(arguments_, 'cluster'));
-  const record = findBackup(await cluster.listBackups(), requiredPositional(arguments_, 'backup'));
-  const files = flagOption(arguments_.options, 'files');
-  if (context.json && !files) {
-    context.stdout(JSON.stringify(record, undefined, 2));
-    return 0;
-  }
-  if (!files) {
-    context.stdout(formatTable(describe(record).map(([name, value]) => [name, value])));
-    return 0;
-  }
-  const manifest = await cluster.openManifest(record.id);
-  try {
-    for await (const entry of manifest.entries()) {
-      const { path, kind, sizeBytes, crc32c } = entry;
-      context.stdout(
-        context.json ? JSON.stringify({ path, kind, sizeBytes, crc32c }) : `${String(sizeBytes).padStart(12)}  ${path}`,
-      );
-    }
-  } finally {
-    await manifest.close();
-  }
+  const record = findBackup(
+    await cluster.listBackups({ onDamaged: () => undefined }),
+    requiredPositional(arguments_, 'backup'),
+  );
+  if (flagOption(arguments_.options, 'files')) await showFiles(cluster, record, context);
+  else if (context.json) context.stdout(JSON.stringify(record, undefined, 2));
+  else context.stdout(formatTable(describe(record)));
   return 0;
 };
+
+/** One after the other: a backup may have millions. */
+async function showFiles(cluster: ClusterRepository, record: BackupRecord, context: CliContext): Promise<void> {
+  await using manifest = await cluster.openManifest(record.id);
+  if (context.json) context.stdout(`{ "id": ${JSON.stringify(record.id)}, "files": [`);
+  let separator = '  ';
+  for await (const { path, kind, sizeBytes, crc32c, target } of manifest.entries()) {
+    context.signal.throwIfAborted();
+    if (context.json) {
+      context.stdout(`${separator}${JSON.stringify({ path, kind, sizeBytes, crc32c, target })}`);
+      separator = ', ';
+    } else if (kind !== 'directory') {
+      context.stdout(`${String(sizeBytes).padStart(12)}  ${path}${target === undefined ? '' : ` -> ${target}`}`);
+    }
+  }
+  if (context.json) context.stdout('] }');
+}
 
 function describe(record: BackupRecord): [string, string][] {
   const seconds = (Date.parse(record.stoppedAt) - Date.parse(record.startedAt)) / 1000;

@@ -10,6 +10,8 @@ import { connectionOptions } from './connection-uri.ts';
 export interface ConnectOptions {
   readonly applicationName?: string;
   readonly connectTimeoutMs?: number;
+  /** Gives up when it is aborted; a session that is there stays. */
+  readonly signal?: AbortSignal;
 }
 
 const defaultConnectTimeoutMs = 10_000;
@@ -34,7 +36,7 @@ export class SqlSession {
     client.on('end', () => lose(new Error('the connection was closed')));
   }
 
-  /** Throws `connection`. */
+  /** Throws `connection`, and the signal's reason. */
   static async connect(uri: string, options: ConnectOptions = {}): Promise<SqlSession> {
     const resolved = connectionOptions(uri);
     const client = new pg.Client({
@@ -43,6 +45,10 @@ export class SqlSession {
       connectionTimeoutMillis: options.connectTimeoutMs ?? defaultConnectTimeoutMs,
       keepAlive: true,
     });
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const giveUp = (): void => socketOf(client).destroy();
+    signal?.addEventListener('abort', giveUp);
     try {
       await client.connect();
       const { rows } = await client.query<{ version: string }>(
@@ -55,7 +61,9 @@ export class SqlSession {
       return new SqlSession(client, Number(rows[0]?.version));
     } catch (error) {
       await client.end().catch(() => undefined);
-      throw connectionError(error, resolved);
+      throw signal?.aborted ? signal.reason : connectionError(error, resolved);
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
     }
   }
 
@@ -92,6 +100,12 @@ export class SqlSession {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** What the library's types leave out. */
+function socketOf(client: pg.Client): { readonly destroy: () => void } {
+  return (client as unknown as { readonly connection: { readonly stream: { readonly destroy: () => void } } })
+    .connection.stream;
 }
 
 const hints: Readonly<Record<string, string>> = {
