@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { threadId } from 'node:worker_threads';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
 import type { SealedReader } from '../repository/sealed-reader.ts';
@@ -15,7 +16,8 @@ export async function fetchFile(store: WalStore, name: string, path: string): Pr
   const stored = isSegmentName(name) ? await store.findSegment(name) : undefined;
   const bytes = stored ? undefined : await store.get(name);
   if (!stored && !bytes) return false;
-  const temporary = `${path}.pgrecall-${process.pid}`;
+  // A name of this thread’s own: another one may be fetching the same, and neither may show what the other has half done.
+  const temporary = `${path}.pgrecall-${process.pid}-${threadId}`;
   const descriptor = openToWrite(temporary);
   try {
     if (stored) await copyBlobs(await store.cluster.openSealed(stored.key), descriptor, store.segmentBytes);

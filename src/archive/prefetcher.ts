@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
 import {
   formatSegmentName,
@@ -75,7 +75,7 @@ class Prefetcher {
 
   async run(): Promise<{ readonly fetched: number }> {
     const { directory, signal, idleExitMs, isNeeded } = this.#options;
-    rmSync(directory, { recursive: true, force: true });
+    removeEarlier(directory);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     this.#write('pid', `${process.pid}\n`);
     const watcher = watch(directory, () => this.#wake());
@@ -101,6 +101,11 @@ class Prefetcher {
     } finally {
       signal.removeEventListener('abort', onAbort);
       watcher.close();
+      while (this.#fetching > 0) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
       rmSync(directory, { recursive: true, force: true });
     }
   }
@@ -192,6 +197,14 @@ class Prefetcher {
       this.#fetching -= 1;
       this.#wake();
     }
+  }
+}
+
+/** What earlier prefetchers left: in this directory, and in those of other boots, which nobody will ever take. */
+function removeEarlier(directory: string): void {
+  const parent = dirname(directory);
+  for (const name of existsSync(parent) ? readdirSync(parent) : []) {
+    if (name.startsWith('ahead.')) rmSync(join(parent, name), { recursive: true, force: true });
   }
 }
 
