@@ -76,6 +76,7 @@ describe('a group of logs', () => {
   it('is read as it was written', () => {
     fc.assert(
       fc.property(anyGroup, (spans) => assert.deepEqual(decodeGroup(encodeGroup(spans, perLog), perLog), spans)),
+      { numRuns: 25 },
     );
   });
 

@@ -93,7 +93,8 @@ function encodeSpan(span: LogSpan | undefined, segmentsPerLog: number, writer: B
     writer.u8(kinds.unknown);
     return;
   }
-  const [only] = span.runs;
+  const [first] = span.runs;
+  const only = span.runs.length === 1 ? first : undefined;
   if (span.contents !== undefined) writer.u8(kinds.other).bytes(Buffer.from(span.contents, 'hex'));
   else if (only?.segments === segmentsPerLog && only.usedBytes === undefined) {
     writer.u8(only.firstCommitTime === undefined ? kinds.quiet : kinds.busy);
