@@ -41,25 +41,20 @@ export function nullable(check: Check): Check {
 export function listOf(check: Check, maxLength = 10_000_000): Check {
   return (value, place) => {
     if (!Array.isArray(value) || value.length > maxLength) return `${place}: expected a list`;
-    for (const [index, item] of value.entries()) {
-      const problem = check(item, `${place}[${index}]`);
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
+    // Places are named where there is a problem: a list of backups has a hundred thousand names of packs.
+    const index = value.findIndex((item) => check(item, place) !== undefined);
+    return index < 0 ? undefined : check(value[index], `${place}[${index}]`);
   };
 }
 
 /** Fields that are not named are let through: a newer pgrecall may have added them. */
 export function fields(checks: Readonly<Record<string, Check>>): Check {
+  const all = Object.entries(checks);
   return (value, place) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${place}: expected an object`;
-    for (const [name, check] of Object.entries(checks)) {
-      const problem = check(
-        Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined,
-        `${place}.${name}`,
-      );
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
+    const field = (name: string): unknown =>
+      Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
+    const wrong = all.find(([name, check]) => check(field(name), place) !== undefined);
+    return wrong?.[1](field(wrong[0]), `${place}.${wrong[0]}`);
   };
 }
