@@ -90,7 +90,7 @@ export class NeededWal {
       while (!(await this.#isStored({ timeline, number }, stopLsn))) {
         signal.throwIfAborted();
         const name = formatSegmentName({ timeline, number }, segmentBytes);
-        if (now().getTime() > deadlineMs) throw this.#missing(name, stopLsn);
+        if (now().getTime() >= deadlineMs) throw this.#missing(name, stopLsn);
         if (!said) say(`waiting for ${name} to be archived`);
         said = true;
         await sleep(pollMs, undefined, { signal });
