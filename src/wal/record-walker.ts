@@ -161,6 +161,10 @@ export class RecordWalker {
 
   /** Checks the page at `offset`, on which a new record starts; where that is, or -1 after stopping. */
   #enterPage(offset: number): number {
+    if (offset + shortHeaderBytes > this.#fileBytes) {
+      this.#reachedEnd();
+      return -1;
+    }
     const page = readPageHeader(this.#segmentView, offset, this.header);
     if (typeof page === 'string') {
       this.#stop(offset, page);
@@ -283,7 +287,8 @@ export class RecordWalker {
       remaining -= here;
       if (at + here > this.#fileBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
       if (remaining === 0) return { kind: 'whole', offset: align8(at + here), copiedBytes: copied };
-      if (end >= this.#lengthBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
+      // a header that is cut would say something else
+      if (end + shortHeaderBytes > this.#fileBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
       const page = readPageHeader(this.#segmentView, end, this.header);
       if (typeof page === 'string') {
         this.#stop(end, page);

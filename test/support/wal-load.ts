@@ -30,43 +30,43 @@ export interface RestorePointMade {
 
 export interface Load {
   readonly cluster: TestCluster;
-  readonly walSegmentMiB: number;
   /** Methods of wal_compression that the server has. */
   readonly compression: readonly string[];
   /** Where a tablespace may lie: a directory of the servers' user. */
   readonly tablespace: string;
 }
 
-/** Runs all of it; returns the restore points that it made, in order. */
+/** Runs all of it but for crashes; returns the restore points that it made, in order. */
 export async function writeAllKindsOfWal(load: Load): Promise<RestorePointMade[]> {
   const { cluster } = load;
   const points: RestorePointMade[] = [];
-  {
-    await using session = await cluster.session();
-    const point = async (name: string): Promise<void> => {
-      const [made] = await session.query<{ lsn: string }>('SELECT pg_create_restore_point($1) AS lsn', [name]);
-      points.push({ name, endLsn: made?.lsn ?? '' });
-    };
-    await indexes(session);
-    await point('after the indexes');
-    await smallTransactions(session, cluster);
-    await relations(session, load.tablespace);
-    await point('한글, and: punctuation; "quoted"');
-    await transactionsPrepared(session);
-    await largeRecords(session);
-    await images(session, load.compression);
-    await databases(session, cluster.major);
-    await maintenance(session);
-    await point('x'.repeat(63));
-  }
+  await using session = await cluster.session();
+  const point = async (name: string): Promise<void> => {
+    const [made] = await session.query<{ lsn: string }>('SELECT pg_create_restore_point($1) AS lsn', [name]);
+    points.push({ name, endLsn: made?.lsn ?? '' });
+  };
+  await indexes(session);
+  await point('after the indexes');
+  await smallTransactions(session, cluster);
+  await relations(session, load.tablespace);
+  await point('한글, and: punctuation; "quoted"');
+  await transactionsPrepared(session);
+  await largeRecords(session);
+  await images(session, load.compression);
+  await databases(session, cluster.major);
+  await maintenance(session);
+  await point('x'.repeat(63));
+  return points;
+}
+
+/** Crashes: one between records, one in a record, one in a record that goes on in another segment of 1 MiB. */
+export async function crash(cluster: TestCluster, walSegmentMiB: number): Promise<void> {
   await cluster.restart('immediate');
   await loseEndOfRecord(cluster, 100_000, 16_384);
-  // past the end of a small segment
-  if (load.walSegmentMiB === 1) await loseEndOfRecord(cluster, 1_500_000, 1_048_576);
+  if (walSegmentMiB === 1) await loseEndOfRecord(cluster, 1_500_000, 1_048_576);
   await using session = await cluster.session();
   await session.query('INSERT INTO ledger (account, amount) SELECT i, i FROM generate_series(1, 500) AS i');
   await session.query('SELECT pg_switch_wal()');
-  return points;
 }
 
 /** An index of every access method, with inserts, updates and deletes. */

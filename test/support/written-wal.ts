@@ -10,7 +10,7 @@ import type { JoinedRecord, SegmentIndex } from '../../src/wal/segment-index.ts'
 import { TestCluster } from './cluster.ts';
 import { fullPostgres } from './full-postgres.ts';
 import { giveToServer } from './server-user.ts';
-import { loadSettings, writeAllKindsOfWal, type RestorePointMade } from './wal-load.ts';
+import { crash, loadSettings, writeAllKindsOfWal, type RestorePointMade } from './wal-load.ts';
 import { dumpWal, type DumpedWal } from './waldump.ts';
 
 /** WAL of a server under load, as we and as pg_waldump read it. */
@@ -32,7 +32,8 @@ export async function writeWal(major: 15 | 18, walSegmentMiB: number): Promise<W
   mkdirSync(tablespace);
   giveToServer(tablespace);
   const compression = major === 15 ? ['pglz', 'lz4', 'zstd'] : ['pglz'];
-  const points = await writeAllKindsOfWal({ cluster, walSegmentMiB, compression, tablespace });
+  const points = await writeAllKindsOfWal({ cluster, compression, tablespace });
+  await crash(cluster, walSegmentMiB);
   await cluster.stop();
   const { dataDirectory } = cluster;
   const directory = join(dataDirectory, 'pg_wal');
