@@ -50,6 +50,11 @@ export class CommandSite {
     return path;
   }
 
+  /** Makes a file or directory of the repository the server's, which it was before a test replaced it. */
+  give(path: string): void {
+    giveToServer(path);
+  }
+
   run(words: readonly string[], options: RunOptions = {}): CommandResult {
     const { status, stdout, stderr } = spawnSync(launcher, this.#words(words), {
       ...this.#world(options),
