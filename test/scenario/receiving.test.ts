@@ -1,160 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { WalStore } from '../../src/archive/wal-store.ts';
-import { SqlSession } from '../../src/connection/sql-session.ts';
+import { describe, it } from 'node:test';
+import { readWalCatalogue } from '../../src/archive/wal-catalogue.ts';
+import type { SqlSession } from '../../src/connection/sql-session.ts';
 import { formatLsn, parseLsn, type Lsn } from '../../src/postgres/lsn.ts';
-import { isSegmentName } from '../../src/postgres/segment-name.ts';
-import type { Incarnation } from '../../src/repository/cluster-document.ts';
-import { createRepository } from '../../src/repository/repository.ts';
-import { openStorage } from '../../src/storage/open-storage.ts';
+import { formatSegmentName, segmentOf } from '../../src/postgres/segment-name.ts';
+import { timeline } from '../../src/postgres/timeline.ts';
 import { indexSegment } from '../../src/wal/index-segment.ts';
-import { TestCluster } from '../support/cluster.ts';
-import { countingBytes, noon } from '../support/test-repository.ts';
-
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-const root = mkdtempSync(join(tmpdir(), 'pgrecall-receiving-'));
-after(() => rmSync(root, { recursive: true, force: true }));
-
-/** Waits until something is so; a test that waits in vain says for what. */
-async function eventually(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!(await isSo())) {
-    if (performance.now() > deadline) assert.fail(`waited in vain: ${what}`);
-    await sleep(20);
-  }
-}
-
-/** A `pgrecall wal receive` that runs. */
-class Receiver {
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<number | null>;
-  stdout = '';
-  stderr = '';
-
-  constructor(configFile: string, options: readonly string[]) {
-    const arguments_ = [main, '--config', configFile, '--json', 'wal', 'receive', 'main', ...options];
-    this.#child = spawn(process.execPath, arguments_, { stdio: ['ignore', 'pipe', 'pipe'] });
-    this.#child.stdout?.on('data', (text: Buffer) => (this.stdout += text.toString()));
-    this.#child.stderr?.on('data', (text: Buffer) => (this.stderr += text.toString()));
-    this.#ended = new Promise((resolve) => {
-      this.#child.on('close', (status) => resolve(status));
-    });
-  }
-
-  async says(pattern: RegExp): Promise<void> {
-    await eventually(`the receiver says ${pattern}; it said: ${this.stderr}`, () => {
-      if (pattern.test(this.stderr)) return true;
-      assert.equal(this.#child.exitCode, null, `the receiver ended: ${this.stderr}${this.stdout}`);
-      return false;
-    });
-  }
-
-  /** The segments that it says are stored. */
-  stored(): readonly string[] {
-    return [...this.stderr.matchAll(/^stored ([0-9A-F]{24})$/gm)].map(([, name = '']) => name);
-  }
-
-  async status(): Promise<number | null> {
-    return this.#ended;
-  }
-
-  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<number | null> {
-    this.#child.kill(signal);
-    return this.#ended;
-  }
-}
-
-/** A repository with one cluster, a configuration, and receivers for it. */
-class Site {
-  readonly directory = mkdtempSync(join(root, 's'));
-  readonly configFile = join(this.directory, 'pgrecall.toml');
-  readonly #repository: string;
-  readonly #store: WalStore;
-  #receivers: Receiver[] = [];
-
-  private constructor(repository: string, store: WalStore) {
-    this.#repository = repository;
-    this.#store = store;
-  }
-
-  static async make(cluster: TestCluster, changes: Partial<Incarnation> = {}): Promise<Site> {
-    await using session = await cluster.session();
-    const [facts] = await session.query<{ id: string; bytes: string }>(
-      `SELECT system_identifier::text AS id, (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size') AS bytes
-       FROM pg_control_system()`,
-    );
-    const incarnation: Incarnation = {
-      number: 1,
-      systemIdentifier: facts?.id ?? '',
-      postgresMajor: session.major,
-      segmentBytes: Number(facts?.bytes),
-      since: noon().toISOString(),
-      ...changes,
-    };
-    const directory = mkdtempSync(join(root, 'r'));
-    const repository = await createRepository(openStorage({ kind: 'local', directory }), {
-      randomBytes: countingBytes(),
-      now: noon,
-    });
-    const clusterRepository = repository.cluster('main');
-    await clusterRepository.writeCluster({ name: 'main', incarnations: [incarnation] });
-    const site = new Site(directory, new WalStore(clusterRepository, incarnation));
-    site.configure(cluster);
-    return site;
-  }
-
-  configure(cluster: TestCluster): void {
-    const lines = [
-      `repository = "${this.#repository}"`,
-      `state_directory = "${join(this.directory, 'state')}"`,
-      '[clusters.main]',
-      `connection = "${cluster.uri()}"`,
-    ];
-    writeFileSync(this.configFile, `${lines.join('\n')}\n`);
-  }
-
-  get store(): WalStore {
-    return this.#store;
-  }
-
-  /** Names of the segments of which the whole or a beginning is in the repository, as its directory has them. */
-  storedNames(): ReadonlySet<string> {
-    const directory = join(this.#repository, 'clusters', 'main');
-    const names = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((name) =>
-      name.startsWith('wal/'),
-    );
-    return new Set(names.flatMap((name) => /\b([0-9A-F]{24})(?:\.partial)?-/.exec(name)?.[1] ?? []));
-  }
-
-  receive(...options: readonly string[]): Receiver {
-    const receiver = new Receiver(this.configFile, options);
-    this.#receivers.push(receiver);
-    return receiver;
-  }
-
-  /** Every segment of the repository that the server still has is the same there; returns how many were compared. */
-  async compareWithServer(dataDirectory: string): Promise<number> {
-    let compared = 0;
-    for (const name of readdirSync(join(dataDirectory, 'pg_wal')).filter(isSegmentName)) {
-      const stored = await this.#store.getSegment(name);
-      if (!stored) continue;
-      const served = readFileSync(join(dataDirectory, 'pg_wal', name));
-      assert.ok(served.equals(stored), `${name} differs from the server's`);
-      compared += 1;
-    }
-    return compared;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const receiver of this.#receivers) await receiver.stop('SIGKILL');
-  }
-}
+import { TestCluster, majors } from '../support/cluster.ts';
+import { CommandSite } from '../support/command-site.ts';
+import { eventually } from '../support/eventually.ts';
+import { ReceivingSite } from '../support/receiving-site.ts';
 
 const settings = { wal_keep_size: '64MB', max_wal_senders: '5', wal_level: 'replica', synchronous_commit: 'on' };
 
@@ -179,11 +36,11 @@ async function flushed(session: SqlSession, lsn: Lsn): Promise<void> {
   });
 }
 
-for (const major of [14, 15, 16, 17, 18] as const) {
+for (const major of majors) {
   describe(`receiving WAL from PostgreSQL ${major}`, () => {
     it('makes its slot and stores what the server writes, byte for byte', async () => {
       await using cluster = await TestCluster.create({ major, walSegmentMiB: 1, settings });
-      await using site = await Site.make(cluster);
+      await using site = await ReceivingSite.make(cluster);
       await using session = await cluster.session();
       const receiver = site.receive();
       await receiver.says(/made the replication slot "pgrecall_main"/);
@@ -202,9 +59,43 @@ for (const major of [14, 15, 16, 17, 18] as const) {
       assert.deepEqual({ ...slot }, { active: false, slot_type: 'physical' });
     });
 
+    it('follows a standby through its promotion, to the new timeline', async () => {
+      await using primary = await TestCluster.create({ major, walSegmentMiB: 1, settings });
+      await using site = await ReceivingSite.make(primary);
+      await using before = await primary.session();
+      await write(before, 3000);
+      await using standby = await TestCluster.standbyOf(primary);
+      site.configure(standby);
+      const receiver = site.receive();
+      // A slot on a standby keeps WAL from its last restart point on.
+      await receiver.says(/receiving from .* on timeline 1/);
+      await write(before, 3000);
+      await primary.stop();
+      await using session = await standby.session();
+      await session.query('SELECT pg_promote()');
+      await receiver.says(/timeline 1 ended at .*; WAL goes on with timeline 2/);
+      await write(session, 3000);
+      await flushed(session, await position(session));
+      assert.equal(await receiver.stop(), 0, receiver.stderr);
+      const names = [...site.storedNames()];
+      for (const start of ['00000001', '00000002']) {
+        assert.ok(
+          names.some((name) => name.startsWith(start)),
+          `${start} in ${names.join(' ')}`,
+        );
+      }
+      const history = await site.store.getHistory('00000002.history');
+      assert.ok(history?.length, 'the history of timeline 2 is in the repository');
+      assert.ok((await site.compareWithServer(standby.dataDirectory)) >= 2);
+    });
+  });
+}
+
+for (const major of [15, 18] as const) {
+  describe(`the WAL received from PostgreSQL ${major}`, () => {
     it('loses nothing that was committed when the server and its disk are destroyed', async () => {
       await using cluster = await TestCluster.create({ major, walSegmentMiB: 1, settings });
-      await using site = await Site.make(cluster);
+      await using site = await ReceivingSite.make(cluster);
       await using session = await cluster.session();
       const receiver = site.receive();
       await receiver.says(/receiving from/);
@@ -233,39 +124,9 @@ for (const major of [14, 15, 16, 17, 18] as const) {
       for (const xid of xids) assert.ok(found.has(xid), `transaction ${xid} was committed and is lost`);
     });
 
-    it('follows a standby through its promotion, to the new timeline', async () => {
-      await using primary = await TestCluster.create({ major, walSegmentMiB: 1, settings });
-      await using site = await Site.make(primary);
-      await using before = await primary.session();
-      await write(before, 3000);
-      await using standby = await TestCluster.standbyOf(primary);
-      site.configure(standby);
-      const receiver = site.receive();
-      // A slot on a standby keeps WAL from its last restart point on.
-      await receiver.says(/receiving from .* on timeline 1/);
-      await write(before, 3000);
-      await primary.stop();
-      await using session = await standby.session();
-      await session.query('SELECT pg_promote()');
-      await receiver.says(/timeline 1 ended at .*; WAL goes on with timeline 2/);
-      await write(session, 3000);
-      await flushed(session, await position(session));
-      assert.equal(await receiver.stop(), 0, receiver.stderr);
-      const names = [...site.storedNames()];
-      for (const start of ['00000001', '00000002']) {
-        assert.ok(
-          names.some((name) => name.startsWith(start)),
-          `${start} in ${names.join(' ')}`,
-        );
-      }
-      const history = await site.store.getHistory('00000002.history');
-      assert.ok(history?.length, 'the history of timeline 2 is in the repository');
-      assert.ok((await site.compareWithServer(standby.dataDirectory)) >= 2);
-    });
-
     it('goes on where it was killed, and stores each segment once', async () => {
       await using cluster = await TestCluster.create({ major, walSegmentMiB: 1, settings });
-      await using site = await Site.make(cluster);
+      await using site = await ReceivingSite.make(cluster);
       await using session = await cluster.session();
       const killed = site.receive();
       await killed.says(/receiving from/);
@@ -288,7 +149,7 @@ describe('a receiver that is refused', () => {
   it('does not take the WAL of another cluster under the same name', async () => {
     await using cluster = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
     await using other = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
-    await using site = await Site.make(cluster);
+    await using site = await ReceivingSite.make(cluster);
     site.configure(other);
     const receiver = site.receive();
     assert.equal(await receiver.status(), 1);
@@ -298,7 +159,7 @@ describe('a receiver that is refused', () => {
 
   it('does not run beside another of the same cluster', async () => {
     await using cluster = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
-    await using site = await Site.make(cluster);
+    await using site = await ReceivingSite.make(cluster);
     const first = site.receive();
     await first.says(/receiving from/);
     const second = site.receive();
@@ -308,8 +169,169 @@ describe('a receiver that is refused', () => {
   });
 });
 
+describe('a segment that is begun', () => {
+  it('is in the repository when the receiver ends, is gone on with, and gives way to the whole one', async () => {
+    await using cluster = await TestCluster.create({ major: 17, walSegmentMiB: 1, settings });
+    await using site = await ReceivingSite.make(cluster);
+    await using session = await cluster.session();
+    await session.query('SELECT pg_switch_wal()');
+    const first = site.receive();
+    await first.says(/receiving from/);
+    await write(session, 10);
+    const end = await position(session);
+    await flushed(session, end);
+    assert.equal(await first.stop(), 0, first.stderr);
+    const name = formatSegmentName({ timeline: timeline(1), number: segmentOf(end, 1_048_576) }, 1_048_576);
+    assert.equal(await site.store.getSegment(name), undefined);
+    assert.ok(await site.store.getPartial(name));
+    const { ranges } = await readWalCatalogue(site.store);
+    assert.ok((ranges.at(-1)?.endLsn ?? 0n) >= end, 'what was acknowledged can be replayed');
+
+    const second = site.receive();
+    await second.says(/receiving from .*\((the segment begun here|where the archive ends)\)/);
+    await write(session, 4000);
+    await flushed(session, await position(session));
+    assert.equal(await second.stop(), 0, second.stderr);
+    assert.ok(second.stored().includes(name));
+    assert.ok((await site.compareWithServer(cluster.dataDirectory)) >= 1);
+    assert.ok(!site.objects().some((key) => key.includes(`${name}.partial`)), 'the beginning is gone');
+  });
+
+  it('stores its beginning now and then, while the receiver goes on', async () => {
+    await using cluster = await TestCluster.create({ major: 15, walSegmentMiB: 1, settings });
+    await using site = await ReceivingSite.make(cluster);
+    await using session = await cluster.session();
+    const receiver = site.receive('--partial-interval', '0.1');
+    await receiver.says(/receiving from/);
+    for (const round of [1, 2]) {
+      await write(session, 10 * round);
+      const end = await position(session);
+      await eventually('its end is in the repository', async () => {
+        const { ranges } = await readWalCatalogue(site.store);
+        return (ranges.at(-1)?.endLsn ?? 0n) >= end;
+      });
+    }
+    assert.equal(await receiver.stop(), 0, receiver.stderr);
+  });
+});
+
+describe('a receiver whose server', () => {
+  it('restarts or crashes waits for it, and goes on', async () => {
+    await using cluster = await TestCluster.create({ major: 16, walSegmentMiB: 1, settings });
+    await using site = await ReceivingSite.make(cluster);
+    const receiver = site.receive();
+    await receiver.says(/receiving from/);
+    for (const mode of ['fast', 'immediate'] as const) {
+      {
+        await using session = await cluster.session();
+        await write(session, 3000);
+      }
+      await cluster.restart(mode);
+      await using session = await cluster.session();
+      await write(session, 3000);
+      await flushed(session, await position(session));
+    }
+    await receiver.says(/connection: .*; trying again in 0.5 s/);
+    assert.equal(await receiver.stop(), 0, receiver.stderr);
+    assert.ok((await site.compareWithServer(cluster.dataDirectory)) >= 4);
+    const { ranges } = await readWalCatalogue(site.store);
+    assert.equal(ranges.length, 1, 'without a gap');
+  });
+
+  it('has removed WAL that the archive lacks stops at the gap, and goes on behind it only when told to', async () => {
+    await using cluster = await TestCluster.create({
+      major: 16,
+      walSegmentMiB: 1,
+      settings: { ...settings, wal_keep_size: '0', max_wal_size: '2MB', min_wal_size: '2MB' },
+    });
+    await using site = await ReceivingSite.make(cluster);
+    await using session = await cluster.session();
+    const first = site.receive();
+    await first.says(/receiving from/);
+    await write(session, 4000);
+    await flushed(session, await position(session));
+    assert.equal(await first.stop(), 0, first.stderr);
+    const before = await readWalCatalogue(site.store);
+    const next = formatSegmentName(
+      { timeline: timeline(1), number: segmentOf(before.ranges[0]?.wholeEndLsn ?? (0n as Lsn), 1_048_576) },
+      1_048_576,
+    );
+    await session.query("SELECT pg_drop_replication_slot('pgrecall_main')");
+    await eventually('the server removes what the archive lacks', async () => {
+      await write(session, 4000);
+      await session.query('CHECKPOINT');
+      return !existsSync(join(cluster.dataDirectory, 'pg_wal', next));
+    });
+
+    const refused = site.receive();
+    assert.equal(await refused.status(), 3, refused.stderr);
+    assert.match(refused.stdout, /"code": "wal-gap"/);
+    assert.match(refused.stdout, /--accept-gap/);
+    const told = site.receive('--accept-gap');
+    await told.says(/a gap, as --accept-gap allows/);
+    await write(session, 4000);
+    await flushed(session, await position(session));
+    assert.equal(await told.stop(), 0, told.stderr);
+    const { ranges } = await readWalCatalogue(site.store);
+    assert.equal(ranges.length, 2);
+    assert.equal(ranges[0]?.startLsn, before.ranges[0]?.startLsn, 'what was there stays');
+    assert.ok((ranges[1]?.startLsn ?? 0n) > (ranges[0]?.endLsn ?? 0n));
+  });
+
+  it('has given the slot to someone else waits until it is free', async () => {
+    await using cluster = await TestCluster.create({ major: 18, walSegmentMiB: 1, settings });
+    await using one = await ReceivingSite.make(cluster);
+    await using other = await ReceivingSite.make(cluster);
+    const first = one.receive();
+    await first.says(/receiving from/);
+    const second = other.receive();
+    await second.says(/slot: the replication slot "pgrecall_main" is in use; trying again in 0.5 s/);
+    assert.equal(await first.stop(), 0, first.stderr);
+    await using session = await cluster.session();
+    await write(session, 100);
+    await flushed(session, await position(session));
+    assert.equal(await second.stop(), 0, second.stderr);
+  });
+});
+
+describe('WAL that was only received', () => {
+  it('brings back the last commit of a server that is gone, out of the beginning of a segment', async () => {
+    await using cluster = await TestCluster.create({ major: 15, walSegmentMiB: 1, settings });
+    using site = new CommandSite();
+    const made = site.run(['init', 'main', '--connection', cluster.uri(), '--repository', site.repository]);
+    assert.equal(made.status, 0, made.stderr);
+    const receiver = site.start(['wal', 'receive', 'main']);
+    const ended = new Promise<number | null>((resolve) => {
+      receiver.on('close', resolve);
+    });
+    await using session = await cluster.session();
+    await write(session, 3000);
+    const backup = site.run(['backup', 'main']);
+    assert.equal(backup.status, 0, backup.stderr);
+    await write(session, 3000);
+    await session.query("CREATE TABLE last_words AS SELECT 'still here'::text AS said");
+    await flushed(session, await position(session));
+    receiver.kill('SIGTERM');
+    assert.equal(await ended, 0);
+    await cluster.stop('immediate');
+    rmSync(cluster.dataDirectory, { recursive: true, force: true });
+
+    const target = join(cluster.socketDirectory, 'restored');
+    const restored = site.run(['restore', 'main', '--to', target]);
+    assert.equal(restored.status, 0, restored.stderr);
+    await using copy = await TestCluster.over(target, 15);
+    await using again = await copy.session();
+    await eventually('recovery ends', async () => {
+      const [row] = await again.query<{ recovering: boolean }>('SELECT pg_is_in_recovery() AS recovering');
+      return row?.recovering === false;
+    });
+    const [row] = await again.query<{ said: string }>('SELECT said FROM last_words');
+    assert.equal(row?.said, 'still here');
+  });
+});
+
 /** The transactions whose commits are in the repository, in whole segments and in beginnings of segments. */
-async function committedIn(site: Site): Promise<Set<number>> {
+async function committedIn(site: ReceivingSite): Promise<Set<number>> {
   const found = new Set<number>();
   const note = (bytes: Uint8Array | undefined, partial: boolean): void => {
     if (!bytes) return;
