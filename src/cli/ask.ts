@@ -18,8 +18,8 @@ export async function askOnTerminal(
       signal: AbortSignal.any([signal, interrupted.signal]),
     });
     return answer.trim() === '' ? (suggestion ?? '') : answer.trim();
-  } catch (error) {
-    throw new PgrecallError('cancelled', 'the question was not answered', { cause: error });
+  } catch {
+    throw new PgrecallError('cancelled', 'the question was not answered');
   } finally {
     terminal.close();
   }
