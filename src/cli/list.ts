@@ -18,20 +18,47 @@ interface DamagedBackup {
 
 type ListDocument = Awaited<ReturnType<typeof describeCluster>>;
 
-/** `pgrecall list [CLUSTER]`: all clusters of the configuration where none is named; exit 3 where a record is damaged. */
+/**
+ * `pgrecall list [CLUSTER]`: all clusters of the configuration where none is named; exit 3 where a record is damaged.
+ * One cluster that cannot be listed does not hide the others.
+ */
 export const runList: RunCommand = async (arguments_, context) => {
   const named = arguments_.positional['cluster'];
   const names = named === undefined ? [...(await context.config()).clusters.keys()] : [named];
-  const documents: ListDocument[] = [];
-  for (const name of names) documents.push(await describeCluster(name, context));
-  const damaged = documents.flatMap((document) => document.damaged);
-  for (const { id, code, message } of damaged)
-    context.stderr(`warning: backup ${id} is not listed: ${code}: ${message}`);
-  if (context.json) context.stdout(JSON.stringify(documents.length === 1 ? documents[0] : documents, undefined, 2));
-  else if (documents.length === 0) context.stdout('no clusters yet: pgrecall init adds one');
-  else context.stdout(documents.map(toText).join('\n\n'));
-  return damaged.length > 0 ? 3 : 0;
+  const answers: Answer[] = [];
+  for (const name of names) answers.push(await listOne(name, names.length > 1, context));
+  if (context.json) {
+    const documents = answers.map(({ document }) => document);
+    context.stdout(JSON.stringify(documents.length === 1 ? documents[0] : documents, undefined, 2));
+  } else if (names.length === 0) {
+    context.stdout('no clusters yet: pgrecall init adds one');
+  } else {
+    context.stdout(answers.map(({ text }) => text).join('\n\n'));
+  }
+  return answers.find(({ exitStatus }) => exitStatus !== 0)?.exitStatus ?? 0;
 };
+
+interface Answer {
+  readonly document: unknown;
+  readonly text: string;
+  readonly exitStatus: number;
+}
+
+async function listOne(name: string, amongOthers: boolean, context: CliContext): Promise<Answer> {
+  try {
+    const document = await describeCluster(name, context);
+    for (const { id, code, message } of document.damaged) {
+      context.stderr(`warning: backup ${id} is not listed: ${code}: ${message}`);
+    }
+    return { document, text: toText(document), exitStatus: document.damaged.length > 0 ? 3 : 0 };
+  } catch (error) {
+    if (!amongOthers || !(error instanceof PgrecallError)) throw error;
+    const { code, message, hint = null, details, exitStatus } = error;
+    context.stderr(`error[${code}]: ${message}${hint === null ? '' : `\n  hint: ${hint}`}`);
+    const text = `cluster ${name}\ncannot be listed: ${message}`;
+    return { document: { cluster: name, error: { code, message, hint, details } }, text, exitStatus };
+  }
+}
 
 async function describeCluster(name: string, context: CliContext) {
   const { cluster, incarnation, incarnations } = await openCluster(context, name);

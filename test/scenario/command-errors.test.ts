@@ -185,6 +185,26 @@ describe('a cluster that is set up', () => {
     refused(site.run(['backup', 'main', '--jobs', 'many', '--json']), 'config-invalid', 2);
   });
 
+  it('is listed also where another one of the configuration cannot be', () => {
+    withConfig(
+      (text) => `${text}\n[clusters.later]\nconnection = "host=/nowhere"\nrepository = "${site.directory}/absent"\n`,
+      () => {
+        const list = site.run(['list', '--json']);
+        assert.equal(list.status, 2);
+        const [main, later] = list.json() as { cluster: string; backups?: unknown[]; error?: { code: string } }[];
+        assert.equal(main?.backups?.length, 1);
+        assert.equal(later?.error?.code, 'repository-missing');
+      },
+    );
+    withConfig(
+      () => 'repository = "/backup"\n',
+      () => {
+        assert.deepEqual(site.run(['list', '--json']).json(), []);
+        refused(site.run(['check', '--json']), 'cluster-unknown', 2);
+      },
+    );
+  });
+
   it('ends in good order when it is interrupted', async () => {
     const script = join(site.directory, 'pgrecall-state', 'main', 'archive-command');
     writeFileSync(script, '#!/bin/sh\nexit 1\n');
