@@ -45,7 +45,7 @@ export async function planTargetIn(
  * Finds the backup from which the target is reached soonest, and proves from the WAL index that it will be
  * reached. Throws `target-unreachable` with what can be reached instead.
  */
-export async function planTarget(options: PlanTargetOptions): Promise<RestorePlan> {
+async function planTarget(options: PlanTargetOptions): Promise<RestorePlan> {
   const { request, named, catalogue } = options;
   const physical = options.backups.filter((backup) => backup.kind === 'physical');
   const candidates = named ? [named] : physical;

@@ -89,7 +89,7 @@ export function readTree(directory: string): Map<string, Buffer> {
   return found;
 }
 
-export function planFor(backup: BackupRecord): RestorePlan {
+function planFor(backup: BackupRecord): RestorePlan {
   return {
     request: parseTarget({}),
     timeline: timeline(1),

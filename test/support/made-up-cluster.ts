@@ -50,7 +50,7 @@ export function madeUpControl(fields: ControlFields = {}): Buffer {
 
 /** Where a backup of it starts and ends: within segment 2. */
 export const startLsn = lsn(2 * mebibyte + 0x28);
-export const stopLsn = lsn(2 * mebibyte + 0x4000);
+const stopLsn = lsn(2 * mebibyte + 0x4000);
 
 /** Pages of a relation, from its block `first` on, with checksums; the same seed gives the same bytes. */
 export function madeUpPages(
@@ -114,7 +114,7 @@ export class MadeUpCluster implements Disposable {
   }
 }
 
-export const madeUpFacts: ServerFacts = {
+const madeUpFacts: ServerFacts = {
   major: 15,
   systemIdentifier: String(identifier),
   inRecovery: false,
