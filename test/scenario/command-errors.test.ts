@@ -40,6 +40,8 @@ describe('a cluster that is set up', () => {
     assert.equal(made.status, 0, made.stderr);
     const backup = site.run(['backup', 'main']);
     assert.equal(backup.status, 0, backup.stderr);
+    await using session = await server.session();
+    await session.query('CREATE ROLE plain LOGIN');
   });
   after(async () => {
     site[Symbol.dispose]();
@@ -128,11 +130,7 @@ describe('a cluster that is set up', () => {
     isWhole();
   });
 
-  it('tells a role without rights what it lacks', async () => {
-    {
-      await using session = await server.session();
-      await session.query('CREATE ROLE plain LOGIN');
-    }
+  it('tells a role without rights what it lacks', () => {
     const env = { PGRECALL_CONNECTION: server.uri().replace('user=postgres', 'user=plain') };
     const { hint } = refused(site.run(['backup', 'main', '--json'], { env }), 'server-rights', 1);
     assert.match(hint ?? '', /GRANT EXECUTE ON FUNCTION pg_backup_start/);
