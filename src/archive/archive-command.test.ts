@@ -80,7 +80,7 @@ describe('the archive_command', () => {
       site.launcher.endsWith(status);
       assert.equal((await site.archive()).status, status);
     }
-    assert.deepEqual(site.launcher.calls.slice(0, 8), [
+    assert.deepEqual(site.launcher.calls.slice(0, 7), [
       'wal',
       'push',
       `pg_wal/${name}`,
@@ -88,8 +88,20 @@ describe('the archive_command', () => {
       'main',
       '--config',
       join(site.directory, 'pgrecall.toml'),
-      '--ahead',
     ]);
+  });
+
+  it('starts an archiver where more waits, and pushes itself where that one does not come up', async () => {
+    const site = new Site();
+    mkdirSync(join(site.directory, 'pg_wal', 'archive_status'));
+    for (const waiting of [name, '000000010000000000000008']) {
+      writeFileSync(join(site.directory, 'pg_wal', 'archive_status', `${waiting}.ready`), '');
+    }
+    assert.equal((await site.archive()).status, 0);
+    const [started, pushed] = [site.launcher.calls.indexOf('archive'), site.launcher.calls.indexOf('push')];
+    assert.ok(started > 0 && pushed > started, site.launcher.calls.join(' '));
+    const directory = site.launcher.calls[site.launcher.calls.indexOf('--data-directory') + 1];
+    assert.equal(directory, site.directory);
   });
 
   it('does not believe the acknowledgement of another file that had the name', async () => {

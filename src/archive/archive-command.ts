@@ -6,7 +6,9 @@
  *   - on an acknowledgement that names this very file: its name, inode, size and time of change; or
  *   - when `pgrecall wal push` has stored it.
  * The acknowledgement is written by an archiver that works ahead of PostgreSQL (archiver.ts). While one runs, the
- * script waits for it; a failure is handed over in the same way, so that the server's log has the reason.
+ * script waits for it; a failure is handed over in the same way, so that the server's log has the reason. Where none
+ * runs and more files wait than this one, the script starts one, which ends when there is nothing to do for a while.
+ * A single file is pushed directly.
  *
  *   <state>/archiver/pid           the archiver's process
  *   <state>/archiver/ok/<file>     "<inode> <size> <mtime>" of the file that was stored
@@ -33,8 +35,11 @@ export function fileIdentity(stat: { readonly ino: number; readonly size: number
 }
 
 /** Waits for a running archiver: so many times so many seconds. Then the file is pushed directly. */
-const pollSeconds = 0.01;
-const polls = 3000;
+const pollSeconds = 0.02;
+const polls = 1500;
+
+/** An archiver that was started for a backlog ends after so long without work. */
+const idleExitSeconds = 60;
 
 export function archiveCommandScript(options: ScriptOptions): string {
   const quote = quoteForShell;
@@ -57,8 +62,20 @@ working() {
 }
 
 acknowledged && exit 0
+starter=none
+if ! working; then
+  case $path in /*) wal=\${path%/*} ;; *) wal=$PWD/\${path%/*} ;; esac
+  set -- "$wal"/archive_status/*.ready
+  if [ "$#" -gt 1 ]; then
+    # In a session of its own: what the server does to this script's process group does not concern it.
+    detach=$(command -v setsid)
+    \${detach:+"$detach"} ${quote(options.launcher)} wal archive ${quote(options.cluster)} --config ${quote(options.configFile)} --data-directory "\${wal%/*}" --idle-exit ${idleExitSeconds} </dev/null >/dev/null 2>&1 &
+    starter=$!
+  fi
+fi
 tries=${polls}
-while [ "$tries" -gt 0 ] && working; do
+while [ "$tries" -gt 0 ]; do
+  working || { [ "$starter" != none ] && kill -0 "$starter" 2>/dev/null; } || break
   sleep ${pollSeconds}
   acknowledged && exit 0
   if [ -e "$state/failed/$name" ]; then
@@ -67,7 +84,7 @@ while [ "$tries" -gt 0 ] && working; do
   tries=$((tries - 1))
 done
 acknowledged && exit 0
-exec ${quote(options.launcher)} wal push "$path" --cluster ${quote(options.cluster)} --config ${quote(options.configFile)} --ahead
+exec ${quote(options.launcher)} wal push "$path" --cluster ${quote(options.cluster)} --config ${quote(options.configFile)}
 `;
 }
 

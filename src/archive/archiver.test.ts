@@ -87,7 +87,6 @@ class Site {
       signal: this.abort.signal,
       once: false,
       idleExitMs: undefined,
-      except: undefined,
       ...options,
     });
   }
@@ -211,17 +210,6 @@ describe('the archiver', () => {
     };
     assert.deepEqual(await site.run(), { stored: 2, alreadyThere: 0 });
     assert.deepEqual(site.acknowledged(), [nameOf(1), nameOf(2)]);
-  });
-
-  it('leaves the file that someone else is storing to him, but not for ever', async () => {
-    const site = new Site();
-    site.finish(nameOf(1), nameOf(2));
-    const running = site.run({ except: nameOf(1), exceptMs: 300 });
-    await eventually('2 is stored', () => site.acknowledged().includes(nameOf(2)));
-    assert.deepEqual(site.acknowledged(), [nameOf(2)]);
-    await eventually('1 is stored too', () => site.acknowledged().includes(nameOf(1)));
-    site.abort.abort();
-    await running;
   });
 
   it('says what is wrong where there is no pg_wal', async () => {

@@ -26,9 +26,6 @@ export interface ArchiverOptions {
   readonly once: boolean;
   /** Ends after so long without work. */
   readonly idleExitMs: number | undefined;
-  /** A file that someone else is storing already; it is left to him for `exceptMs`, for he may die. */
-  readonly except: string | undefined;
-  readonly exceptMs?: number;
 }
 
 export type ArchiveEvent =
@@ -43,7 +40,6 @@ export interface ArchiveResult {
 const rescanMs = 1000;
 const firstRetryMs = 1000;
 const longestRetryMs = 30_000;
-const usualExceptMs = 10_000;
 
 interface Failure {
   readonly retryMs: number;
@@ -66,12 +62,10 @@ class Archiver {
   #firstFailure: Error | undefined;
   /** After which nothing can be stored any more. */
   #collapse: Error | undefined;
-  readonly #exceptUntilMs: number;
   #wake: () => void = () => undefined;
 
   constructor(options: ArchiverOptions) {
     this.#options = options;
-    this.#exceptUntilMs = performance.now() + (options.exceptMs ?? usualExceptMs);
   }
 
   async run(): Promise<ArchiveResult> {
@@ -129,7 +123,6 @@ class Archiver {
     for (const name of ready) {
       if (this.#underWay.size >= parallel) break;
       if (this.#done.has(name) || this.#underWay.has(name)) continue;
-      if (name === this.#options.except && performance.now() < this.#exceptUntilMs) continue;
       const failure = this.#failures.get(name);
       if (failure && (once || failure.dueMs > performance.now())) continue;
       busy = true;

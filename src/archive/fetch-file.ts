@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
@@ -10,14 +11,19 @@ const readAheadBytes = 8_388_608;
 
 /**
  * Puts the file of that name to `path`, whole, by rename; false where the archive has none. Not synced: the server
- * does that for what it keeps. Throws `wal-name`, `wal-other-content`, `disk-full`, and what damage throws.
+ * does that for what it keeps. `workingDirectory`, on the same file system, is where it is written first. Throws `wal-name`, `wal-other-content`, `disk-full`, and what damage throws.
  */
-export async function fetchFile(store: WalStore, name: string, path: string): Promise<boolean> {
+export async function fetchFile(
+  store: WalStore,
+  name: string,
+  path: string,
+  workingDirectory: string = dirname(path),
+): Promise<boolean> {
   const stored = isSegmentName(name) ? await store.findSegment(name) : undefined;
   const bytes = stored ? undefined : await store.get(name);
   if (!stored && !bytes) return false;
   // A name of this thread’s own: another one may be fetching the same, and neither may show what the other has half done.
-  const temporary = `${path}.pgrecall-${process.pid}-${threadId}`;
+  const temporary = join(workingDirectory, `${basename(path)}.pgrecall-${process.pid}-${threadId}`);
   const descriptor = openToWrite(temporary);
   try {
     if (stored) await copyBlobs(await store.cluster.openSealed(stored.key), descriptor, store.segmentBytes);

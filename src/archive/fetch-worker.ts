@@ -8,8 +8,10 @@ import { WalStore } from './wal-store.ts';
 export interface FetchTask {
   readonly name: string;
   readonly path: string;
+  /** Where it is written before it gets its name. */
+  readonly workingDirectory: string;
 }
 
 const { access, cluster, incarnation } = workerData as ArchiveWorkerData;
 const store = new WalStore(openWithAccess(access).cluster(cluster), incarnation);
-serve<FetchTask, boolean>(async ({ name, path }) => fetchFile(store, name, path));
+serve<FetchTask, boolean>(async ({ name, path, workingDirectory }) => fetchFile(store, name, path, workingDirectory));

@@ -22,8 +22,8 @@ export interface PrefetcherOptions {
   readonly after: SegmentName;
   /** Whether the archive has a segment of that name. */
   readonly has: (name: string) => Promise<boolean>;
-  /** Puts a segment to `path`, whole, by rename; false where the archive has none. */
-  readonly fetch: (name: string, path: string) => Promise<boolean>;
+  /** Puts a segment to `path`, whole, by rename from the directory named; false where the archive has none. */
+  readonly fetch: (name: string, path: string, workingDirectory: string) => Promise<boolean>;
   readonly parallel: number;
   /** Whether the server still recovers. */
   readonly isNeeded: () => boolean;
@@ -65,6 +65,8 @@ class Prefetcher {
   /** There, and not taken yet. */
   readonly #waiting = new Set<string>();
   #fetched = 0;
+  /** The end of the archive was met: whether it has grown is asked now and then. */
+  #absentUntilMs = 0;
   #wake: () => void = () => undefined;
 
   constructor(options: PrefetcherOptions) {
@@ -76,7 +78,8 @@ class Prefetcher {
   async run(): Promise<{ readonly fetched: number }> {
     const { directory, signal, idleExitMs, isNeeded } = this.#options;
     removeEarlier(directory);
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // Apart: the directory itself is watched, and every write in it would wake us.
+    mkdirSync(this.#workingDirectory, { recursive: true, mode: 0o700 });
     this.#write('pid', `${process.pid}\n`);
     const watcher = watch(directory, () => this.#wake());
     watcher.on('error', () => this.#wake());
@@ -108,6 +111,10 @@ class Prefetcher {
       }
       rmSync(directory, { recursive: true, force: true });
     }
+  }
+
+  get #workingDirectory(): string {
+    return join(this.#options.directory, 'unfinished');
   }
 
   #path(name: string): string {
@@ -145,11 +152,12 @@ class Prefetcher {
     const nextName = this.#nameOf(next);
     if (this.#coming.has(nextName) || this.#waiting.has(nextName)) return true;
     for (const name of readdirSync(this.#options.directory))
-      if (name !== 'pid') rmSync(this.#path(name), { force: true });
+      if (name !== 'pid' && name !== 'unfinished') rmSync(this.#path(name), { force: true });
     this.#queue.length = 0;
     this.#coming.clear();
     this.#waiting.clear();
     this.#next = next;
+    this.#absentUntilMs = 0;
     return true;
   }
 
@@ -162,7 +170,11 @@ class Prefetcher {
     while (this.#coming.size + this.#waiting.size < this.#limit) {
       const next = this.#next;
       const name = this.#nameOf(next);
-      if (!(await this.#options.has(name).catch(() => false))) return;
+      if (performance.now() < this.#absentUntilMs) return;
+      if (!(await this.#options.has(name).catch(() => false))) {
+        this.#absentUntilMs = performance.now() + tickMs;
+        return;
+      }
       writeFileSync(this.#path(`${name}.coming`), '');
       this.#coming.add(name);
       this.#queue.push(name);
@@ -183,7 +195,7 @@ class Prefetcher {
   /** Never rejects. */
   async #fetch(name: string): Promise<void> {
     try {
-      const found = await this.#options.fetch(name, this.#path(name));
+      const found = await this.#options.fetch(name, this.#path(name), this.#workingDirectory);
       if (found && this.#coming.has(name)) {
         this.#waiting.add(name);
         this.#fetched += 1;

@@ -140,7 +140,7 @@ export class WalStore {
 
   async #putContent(parsed: SegmentName, name: WalObjectName, bytes: Uint8Array): Promise<void> {
     try {
-      await this.cluster.putSealed(`${this.#folderOf(parsed)}/${walObjectName(name)}`, bytes);
+      await this.cluster.putSealed(`${this.#folderOf(parsed)}/${walObjectName(name)}`, bytes, { compression: 'wal' });
     } catch (error) {
       // The key holds the content's hash: whoever was faster stored the same.
       if (!hasCode(error, 'object-exists')) throw error;

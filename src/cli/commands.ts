@@ -121,10 +121,7 @@ export const commands: readonly CommandSpec[] = [
     group: 'WAL',
     positional: ['<path>'],
     help: 'archive one WAL segment or history file; durable on exit 0',
-    options: [
-      { flags: '--cluster <cluster>', help: 'whose WAL it is' },
-      { flags: '--ahead', help: 'when more segments wait, start an archiver that works ahead', hidden: true },
-    ],
+    options: [{ flags: '--cluster <cluster>', help: 'whose WAL it is' }],
     load: async () => (await import('./wal-push.ts')).runWalPush,
   },
   {
@@ -164,7 +161,6 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--idle-exit <seconds>', help: 'end after so long without work' },
       { flags: '--once', help: 'archive everything that is ready, then end' },
       { flags: '--data-directory <dir>', help: 'the data directory, where it is not the configured one' },
-      { flags: '--except <name>', help: 'leave this file to whoever is storing it', hidden: true },
       jobs,
     ],
     load: async () => (await import('./wal-archive.ts')).runWalArchive,

@@ -46,7 +46,6 @@ export const runWalArchive: RunCommand = async (arguments_, context) => {
     signal: context.signal,
     once: flagOption(options, 'once'),
     idleExitMs: secondsOption(options, 'idleExit'),
-    except: textOption(options, 'except'),
   });
   if (context.json) context.stdout(JSON.stringify({ cluster: config.name, ...result }, undefined, 2));
   else context.stdout(`${result.stored} stored, ${result.alreadyThere} were there already`);

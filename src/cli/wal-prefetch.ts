@@ -37,7 +37,7 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
     segmentBytes: store.segmentBytes,
     after,
     has: async (segment) => (await store.findSegment(segment)) !== undefined,
-    fetch: async (segment, path) => pool.run({ name: segment, path }),
+    fetch: async (segment, path, workingDirectory) => pool.run({ name: segment, path, workingDirectory }),
     parallel: jobs * 2,
     isNeeded: () => recovering === undefined || isRecovering(recovering),
     report: ({ name: segment, error }) => context.stderr(`${segment}: ${error.message}`),

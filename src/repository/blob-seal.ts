@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, createSecretKey, hkdfSync, timingSafeEqual } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { compress, decompress } from './compression.ts';
+import { compress, decompress, type Compression } from './compression.ts';
 import { blobDamaged, blobRoles, headerBytes, maxBlobBytes, tagBytes, type BlobRole } from './sealed-format.ts';
 
 /*
@@ -51,8 +51,8 @@ export class BlobSeal {
   }
 
   /** Puts the sealed chunk into `into` at `at` (room: `sealedBound`); gives its stored length. */
-  seal(plain: Uint8Array, role: BlobRole, offset: number, level: number, into: Buffer, at: number): number {
-    const payload = compress(plain, level);
+  seal(plain: Uint8Array, role: BlobRole, offset: number, compression: Compression, into: Buffer, at: number): number {
+    const payload = compress(plain, compression);
     const end = at + payload.length;
     this.#bind(role, offset, plain.length);
     if (this.#key) {

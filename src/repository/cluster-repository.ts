@@ -2,6 +2,7 @@ import { PgrecallError, assert, hasCode } from '../errors/pgrecall-error.ts';
 import { isKeySegment } from '../storage/storage-key.ts';
 import { checkBackupRecord, type BackupRecord } from './backup-record.ts';
 import { checkClusterDocument, type ClusterDocument } from './cluster-document.ts';
+import type { Compression } from './compression.ts';
 import { decodeDocument, encodeDocument, maxDocumentBytes } from './document.ts';
 import type { Check } from './json-shape.ts';
 import { acquireLock, type LockOptions, type RepositoryLock } from './lock.ts';
@@ -96,7 +97,7 @@ export class ClusterRepository {
   async putSealed(
     key: string,
     bytes: Uint8Array,
-    options: { readonly replace?: boolean; readonly level?: number } = {},
+    options: { readonly replace?: boolean; readonly compression?: Compression } = {},
   ): Promise<void> {
     assert(bytes.length <= maxWholeBytes, `an object of ${bytes.length} bytes`);
     const { storage } = this.repository;
@@ -110,7 +111,7 @@ export class ClusterRepository {
   async putSealedParts(
     key: string,
     parts: readonly Uint8Array[],
-    options: { readonly replace?: boolean; readonly level?: number } = {},
+    options: { readonly replace?: boolean; readonly compression?: Compression } = {},
   ): Promise<void> {
     const { storage } = this.repository;
     const writer = await SealedWriter.create(storage, this.keyOf(key), 'object', this.#context, options);

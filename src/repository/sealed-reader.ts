@@ -23,6 +23,9 @@ export interface SealContext {
   readonly randomBytes: (length: number) => Uint8Array;
 }
 
+/** An object of up to so many bytes is read at once: its parts would take one request each. */
+const smallBytes = 65_536;
+
 /** Where to find an index, and the blobs that it lists: `count` of them, without gaps from `firstOffset`. */
 export interface IndexLocation extends BlobLocation {
   readonly firstOffset: number;
@@ -50,7 +53,9 @@ export class SealedReader {
   static async open(storage: Storage, key: string, kind: ObjectKind, context: SealContext): Promise<SealedReader> {
     const reader = await storage.open(key);
     try {
-      return await SealedReader.over(reader, key, kind, context);
+      const sealed = await SealedReader.over(reader, key, kind, context);
+      if (reader.sizeBytes <= smallBytes) await sealed.prefetch(0, reader.sizeBytes);
+      return sealed;
     } catch (error) {
       await reader.close();
       throw error;
@@ -79,7 +84,7 @@ export class SealedReader {
     const smallest = headerBytes + tagBytes + trailerBytes;
     if (this.sizeBytes < smallest) throw objectTooShort(this.key, this.sizeBytes, smallest);
     const at = decodeTrailer(
-      await this.#reader.read(this.sizeBytes - trailerBytes, trailerBytes),
+      await this.#stored(this.sizeBytes - trailerBytes, trailerBytes),
       this.key,
       this.sizeBytes,
     );
@@ -156,14 +161,18 @@ export class SealedReader {
     if (offset < headerBytes || storedBytes > plainBytes + tagBytes) {
       throw blobDamaged(this.key, `cannot hold ${plainBytes} bytes in ${storedBytes}`, offset);
     }
-    const run = this.#run;
-    if (run && offset >= run.offset && offset + storedBytes <= run.offset + run.bytes.length) {
-      const at = offset - run.offset;
-      return this.#seal.open(run.bytes.subarray(at, at + storedBytes), role, offset, plainBytes);
-    }
-    const stored = this.#reader.read(offset, storedBytes);
+    const stored = this.#stored(offset, storedBytes);
     if (stored instanceof Promise) return stored.then((bytes) => this.#seal.open(bytes, role, offset, plainBytes));
     return this.#seal.open(stored, role, offset, plainBytes);
+  }
+
+  /** A view of what was prefetched where that has it. */
+  #stored(offset: number, lengthBytes: number): Uint8Array | Promise<Uint8Array> {
+    const run = this.#run;
+    if (!run || offset < run.offset || offset + lengthBytes > run.offset + run.bytes.length) {
+      return this.#reader.read(offset, lengthBytes);
+    }
+    return run.bytes.subarray(offset - run.offset, offset - run.offset + lengthBytes);
   }
 
   /**

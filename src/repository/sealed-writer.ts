@@ -2,7 +2,7 @@ import { ByteWriter } from '../bytes/byte-writer.ts';
 import { PgrecallError, assert } from '../errors/pgrecall-error.ts';
 import type { ObjectWriter, PutOptions, Storage } from '../storage/storage.ts';
 import { BlobSeal, sealedBound } from './blob-seal.ts';
-import { defaultLevel } from './compression.ts';
+import type { Compression } from './compression.ts';
 import type { BlobLocation } from './pack-id.ts';
 import { encodeHeader, encodeTrailer, headerBytes, maxBlobBytes, trailerBytes } from './sealed-format.ts';
 import type { BlobRole, ObjectKind } from './sealed-format.ts';
@@ -22,7 +22,7 @@ export class SealedWriter {
   readonly #key: string;
   readonly #kind: ObjectKind;
   readonly #context: SealContext;
-  readonly #level: number;
+  readonly #compression: Compression;
   readonly #writer: ObjectWriter;
   readonly #seal: BlobSeal;
   readonly #index = new ByteWriter(1024);
@@ -33,11 +33,17 @@ export class SealedWriter {
   #used = headerBytes;
   #written = 0;
 
-  private constructor(writer: ObjectWriter, key: string, kind: ObjectKind, context: SealContext, level: number) {
+  private constructor(
+    writer: ObjectWriter,
+    key: string,
+    kind: ObjectKind,
+    context: SealContext,
+    compression: Compression,
+  ) {
     this.#key = key;
     this.#kind = kind;
     this.#context = context;
-    this.#level = level;
+    this.#compression = compression;
     this.#writer = writer;
     const header = encodeHeader(kind, context.repositoryKey !== undefined, context.randomBytes(16), key);
     this.#seal = new BlobSeal(header, context.repositoryKey, key);
@@ -50,9 +56,9 @@ export class SealedWriter {
     key: string,
     kind: ObjectKind,
     context: SealContext,
-    options: PutOptions & { readonly level?: number } = {},
+    options: PutOptions & { readonly compression?: Compression } = {},
   ): Promise<SealedWriter> {
-    return SealedWriter.over(await storage.create(key, options), key, kind, context, options.level);
+    return SealedWriter.over(await storage.create(key, options), key, kind, context, options.compression);
   }
 
   /** Over a writer that is open. */
@@ -61,9 +67,9 @@ export class SealedWriter {
     key: string,
     kind: ObjectKind,
     context: SealContext,
-    level: number = defaultLevel,
+    compression: Compression = 'pages',
   ): SealedWriter {
-    return new SealedWriter(writer, key, kind, context, level);
+    return new SealedWriter(writer, key, kind, context, compression);
   }
 
   /** Bytes of the object so far. */
@@ -86,7 +92,7 @@ export class SealedWriter {
     assert(plain.length <= maxBlobBytes, `a blob of ${plain.length} bytes`);
     this.#makeRoom(sealedBound(plain.length));
     const offset = this.sizeBytes;
-    const storedBytes = this.#seal.seal(plain, role, offset, this.#level, this.#buffer, this.#used);
+    const storedBytes = this.#seal.seal(plain, role, offset, this.#compression, this.#buffer, this.#used);
     this.#used += storedBytes;
     return { offset, storedBytes, plainBytes: plain.length };
   }

@@ -239,7 +239,7 @@ test('a blob that would unpack to more than it says stops at what it says', () =
   const header = encodeHeader('pack', false, Buffer.alloc(16), 'key');
   const seal = new BlobSeal(header, undefined, 'key');
   const into = Buffer.alloc(100);
-  const stored = seal.seal(Buffer.alloc(50), 'content', 80, 1, into, 0);
+  const stored = seal.seal(Buffer.alloc(50), 'content', 80, 'pages', into, 0);
   assert.throws(() => seal.open(into.subarray(0, stored), 'content', 80, 51), PgrecallError);
   assert.throws(() => seal.open(into.subarray(0, stored), 'content', 80, 0xffff_ffff), PgrecallError);
   assert.throws(() => seal.open(into.subarray(0, stored), 'footer', 80, 50), PgrecallError);
@@ -250,7 +250,7 @@ test('compression never makes a chunk longer, and comes back for any bytes', () 
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 2000 }), fc.integer({ min: 1, max: 40 }), (some, times) => {
       const plain = Buffer.concat(Array.from({ length: times }, () => some));
-      const packed = compress(plain, 1);
+      const packed = compress(plain, 'pages');
       assert.ok(packed.length <= plain.length);
       if (packed.length < plain.length) assert.ok(decompress(packed, plain.length).equals(plain));
     }),
