@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -212,3 +212,29 @@ test('a file that shrinks while it is read is told as truncated', async (t) => {
   );
   await reader.close();
 });
+
+for (const gone of ['is gone', 'is another one, as below a disk that was unmounted'] as const) {
+  test(`nothing is written where the directory ${gone}`, async (t) => {
+    const directory = temporaryDirectory(t);
+    const root = join(directory, 'repository');
+    const storage = new LocalStorage(root);
+    await storage.put('a/one', Buffer.from('1'));
+    const begun = await storage.create('a/begun');
+    renameSync(root, join(directory, 'unmounted'));
+    if (gone !== 'is gone') mkdirSync(root);
+    await assert.rejects(storage.put('a/two', Buffer.from('2')), { code: 'storage', hint: /still mounted/ });
+    await assert.rejects(storage.create('a/three'), { code: 'storage' });
+    await assert.rejects(async () => {
+      await begun.write(Buffer.from('x'));
+      await begun.commit();
+    });
+    assert.deepEqual(
+      gone === 'is gone' ? readdirSync(directory) : readdirSync(root),
+      gone === 'is gone' ? ['unmounted'] : [],
+    );
+    rmSync(root, { recursive: true, force: true });
+    renameSync(join(directory, 'unmounted'), root);
+    await storage.put('a/two', Buffer.from('2'));
+    assert.equal((await storage.get('a/two')).length, 1);
+  });
+}

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { nodeFileSystem, type LocalFileSystem } from './local-file-system.ts';
+import { LocalRoot } from './local-root.ts';
 import { fromErrno, objectExists, objectMissing, objectTooLarge, objectTooShort } from './storage-errors.ts';
 import { checkKey, checkPrefix, isKeySegment } from './storage-key.ts';
 import type { ObjectReader, ObjectWriter, PutOptions, Storage, StorageEntry } from './storage.ts';
@@ -26,12 +27,14 @@ export class LocalStorage implements Storage {
   readonly description: string;
   readonly #root: string;
   readonly #fs: LocalFileSystem;
+  readonly #rootDirectory: LocalRoot;
   /** Directories whose names are known to be durable. */
   readonly #durable = new Set<string>();
 
   constructor(directory: string, fileSystem: LocalFileSystem = nodeFileSystem) {
     this.#root = directory;
     this.#fs = fileSystem;
+    this.#rootDirectory = new LocalRoot(directory, fileSystem);
     this.description = `the directory ${directory}`;
   }
 
@@ -77,6 +80,7 @@ export class LocalStorage implements Storage {
 
   async *list(prefix: string): AsyncIterable<StorageEntry> {
     checkPrefix(prefix);
+    this.#rootDirectory.note();
     yield* this.#entries(this.#path(prefix));
   }
 
@@ -127,6 +131,7 @@ export class LocalStorage implements Storage {
     // Readable as well, for `readBack`.
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL;
     try {
+      this.#rootDirectory.check();
       for (let attempt = 1; ; attempt += 1) {
         try {
           this.#ensureDirectory(directory);
@@ -199,6 +204,7 @@ export class LocalStorage implements Storage {
     const path = this.#path(key);
     let descriptor: number | undefined;
     try {
+      this.#rootDirectory.note();
       descriptor = this.#fs.openSync(path, constants.O_RDONLY);
       const stat = this.#fs.fstatSync(descriptor);
       if (stat.isFile()) return new LocalReader(this.#fs, key, path, descriptor, stat.size);
