@@ -6,13 +6,13 @@ import { formatBackupLabel, parseBackupLabel } from './backup-label.ts';
 import { lsn } from './lsn.ts';
 import { timeline } from './timeline.ts';
 
-/* Of a PostgreSQL 15 server: select labelfile from pg_backup_stop() */
+/* Of a PostgreSQL 15 server: select pg_backup_start('before the upgrade', true); select labelfile from pg_backup_stop() */
 const real = [
   'START WAL LOCATION: 0/2000028 (file 000000010000000000000002)',
   'CHECKPOINT LOCATION: 0/2000060',
   'BACKUP METHOD: streamed',
   'BACKUP FROM: primary',
-  'START TIME: 2026-11-23 08:38:34 UTC',
+  'START TIME: 2026-11-25 10:33:41 UTC',
   'LABEL: before the upgrade',
   'START TIMELINE: 1',
   '',
@@ -28,7 +28,7 @@ describe('backup_label', () => {
       checkpointLsn: 0x200_0060n,
       method: 'streamed',
       from: 'primary',
-      startTime: '2026-11-23 08:38:34 UTC',
+      startTime: '2026-11-25 10:33:41 UTC',
       label: 'before the upgrade',
       startTimeline: 1,
     });

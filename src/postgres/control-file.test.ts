@@ -184,7 +184,7 @@ describe('pg_control', () => {
       (state) => decodeControlFile(changed(4, (bytes) => bytes.writeUInt32LE(state, 16))).state,
     );
     assert.deepEqual(states, [
-      'startup',
+      'starting up',
       'shut down',
       'shut down in recovery',
       'shutting down',

@@ -27,7 +27,7 @@ import { controlCrcOffset, majorOfCatalog } from './version.ts';
  */
 
 export type ClusterState =
-  | 'startup'
+  | 'starting up'
   | 'shut down'
   | 'shut down in recovery'
   | 'shutting down'
@@ -36,7 +36,7 @@ export type ClusterState =
   | 'in production';
 
 const states: readonly ClusterState[] = [
-  'startup',
+  'starting up',
   'shut down',
   'shut down in recovery',
   'shutting down',

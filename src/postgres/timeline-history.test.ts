@@ -6,22 +6,22 @@ import { lsn } from './lsn.ts';
 import { descendsFrom, formatHistory, parseHistory, timelineOfPosition } from './timeline-history.ts';
 import { timeline } from './timeline.ts';
 
-/* 00000004.history of a PostgreSQL 15 server that was recovered three times, each time from the one before. */
-const real =
-  '1\t0/2000328\tbefore 2026-11-25 09:30:00.123456+00\n' +
-  '\n2\t0/3000148\tat restore point "before the purge"\n' +
-  '\n3\t0/5000000\tno recovery target specified\n';
+/* pg_wal/00000003.history of a PostgreSQL 15 standby that promoted itself at recovery_target_name, whose primary was promoted before. */
+const real = '1\t0/4000000\tno recovery target specified\n' + '\n2\t0/6000090\tat restore point "before the purge"\n';
+
+/* The same with a third one, recovered to a time. */
+const text = `${real}\n3\t0/7000148\tbefore 2026-11-25 09:30:00.123456+00\n`;
 
 describe('a timeline history', () => {
   it('is read as a server writes it', () => {
-    assert.deepEqual(parseHistory(real, timeline(4)), {
-      timeline: 4,
+    assert.deepEqual(parseHistory(real, timeline(3)), {
+      timeline: 3,
       parents: [
-        { timeline: 1, switchLsn: 0x200_0328n, reason: 'before 2026-11-25 09:30:00.123456+00' },
-        { timeline: 2, switchLsn: 0x300_0148n, reason: 'at restore point "before the purge"' },
-        { timeline: 3, switchLsn: 0x500_0000n, reason: 'no recovery target specified' },
+        { timeline: 1, switchLsn: 0x400_0000n, reason: 'no recovery target specified' },
+        { timeline: 2, switchLsn: 0x600_0090n, reason: 'at restore point "before the purge"' },
       ],
     });
+    assert.equal(parseHistory(text, timeline(4)).parents[2]?.reason, 'before 2026-11-25 09:30:00.123456+00');
   });
 
   it('of timeline 1 has no ancestors', () => {
@@ -29,23 +29,23 @@ describe('a timeline history', () => {
   });
 
   it('may have comments, empty lines and no reason', () => {
-    const text = '# by hand\n   \n\t# more\n  2 A/B  \n0003\tA/C\n';
-    assert.deepEqual(parseHistory(text, timeline(9)).parents, [
+    const byHand = '# by hand\n   \n\t# more\n  2 A/B  \n0003\tA/C\n';
+    assert.deepEqual(parseHistory(byHand, timeline(9)).parents, [
       { timeline: 2, switchLsn: 0xa_0000_000bn, reason: '' },
       { timeline: 3, switchLsn: 0xa_0000_000cn, reason: '' },
     ]);
   });
 
   it('tells on which timeline a position lies: the switch itself is on the new one', () => {
-    const history = parseHistory(real, timeline(4));
+    const history = parseHistory(text, timeline(4));
     for (const [position, expected] of [
       [0n, 1],
-      [0x200_0327n, 1],
-      [0x200_0328n, 2],
-      [0x300_0147n, 2],
-      [0x300_0148n, 3],
-      [0x4ff_ffffn, 3],
-      [0x500_0000n, 4],
+      [0x3ff_ffffn, 1],
+      [0x400_0000n, 2],
+      [0x600_008fn, 2],
+      [0x600_0090n, 3],
+      [0x700_0147n, 3],
+      [0x700_0148n, 4],
       [0xffff_ffff_ffff_ffffn, 4],
     ] as const) {
       assert.equal(timelineOfPosition(history, lsn(position)), expected, String(position));
@@ -59,13 +59,13 @@ describe('a timeline history', () => {
   });
 
   it('is refused where its timelines do not ascend to its own', () => {
-    for (const [text, of] of [
+    for (const [other, of] of [
       ['2\t0/10\tx\n1\t0/20\ty\n', 5],
       ['2\t0/10\tx\n2\t0/20\ty\n', 5],
       ['5\t0/10\tx\n', 5],
       ['6\t0/10\tx\n', 5],
     ] as const) {
-      assert.throws(() => parseHistory(text, timeline(of)), { code: 'decode' }, text);
+      assert.throws(() => parseHistory(other, timeline(of)), { code: 'decode' }, other);
     }
   });
 
@@ -86,18 +86,18 @@ describe('a timeline history', () => {
   });
 
   it('is refused where it is cut within a line: half an LSN looks like another one', () => {
-    for (let cut = 1; cut < real.length; cut += 1) {
-      const text = real.slice(0, cut);
-      if (text.endsWith('\n')) assert.ok(parseHistory(text, timeline(4)).parents.length <= 3);
-      else assert.throws(() => parseHistory(text, timeline(4)), { code: 'decode' }, `cut at ${cut}`);
+    for (let cut = 1; cut < text.length; cut += 1) {
+      const part = text.slice(0, cut);
+      if (part.endsWith('\n')) assert.ok(parseHistory(part, timeline(4)).parents.length <= 3);
+      else assert.throws(() => parseHistory(part, timeline(4)), { code: 'decode' }, `cut at ${cut}`);
     }
   });
 
   it('is never read into anything but a history, whatever the text', () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom(...'0123456789ABF/\t\n #x') }), (text) => {
+      fc.property(fc.string({ unit: fc.constantFrom(...'0123456789ABF/\t\n #x') }), (any) => {
         try {
-          const { parents } = parseHistory(text, timeline(7));
+          const { parents } = parseHistory(any, timeline(7));
           assert.ok(
             parents.every((parent, i) => parent.timeline < 7 && parent.timeline > (parents[i - 1]?.timeline ?? 0)),
           );
