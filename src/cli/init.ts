@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { adviseSettings, applySettings, type SettingAdvice } from '../backup/archiving-settings.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { writeConfig } from '../config/edit-config.ts';
@@ -7,15 +7,15 @@ import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { checkClusterName } from '../repository/cluster-name.ts';
 import { archiveCommandOf, archiveScriptPath, writeArchiveScript } from './archive-script.ts';
-import type { Options, RunCommand } from './command.ts';
+import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { readInitConfig, withDataDirectory, type InitConfig } from './init-answers.ts';
-import { reportInit, type InitReport, type InitWarning } from './init-report.ts';
+import { reportInit, type InitReport } from './init-report.ts';
+import { archivingWarnings, standbyWarning, warningsAbout } from './init-warnings.ts';
 import { flagOption, requiredPositional, textOption } from './options.ts';
-import { actingAs, giveDirectoryTo, nameOf, ownerOf, type Owner } from './privileges.ts';
+import { actingAs, giveDirectoryTo, ownerOf, type Owner } from './privileges.ts';
 import { prepareRepository, refuseNesting, registerCluster } from './register-cluster.ts';
 import { identifyServer, locateDataDirectory, serverUser, type DataDirectory } from './server-identity.ts';
-import { problemAsServer } from './server-view.ts';
 
 /*
  * `pgrecall init`, in the order in which nothing has to be taken back: read and compare everything, then the
@@ -44,10 +44,20 @@ export const runInit: RunCommand = async (arguments_, context) => {
   if (data.path !== undefined) refuseNesting(cluster.repositoryDirectory, data.path);
 
   const owner = data.kind === 'here' ? data.owner : ownOwner();
-  const writer = plan ? ownerOf(cluster.repositoryDirectory) : prepareRepository(cluster.repositoryDirectory, owner);
+  // A script is here since the repository is.
+  const expected = textOption(options, 'repository') === undefined && existsSync(archiveScriptPath(cluster));
+  const writer =
+    plan || expected ? ownerOf(cluster.repositoryDirectory) : prepareRepository(cluster.repositoryDirectory, owner);
   const registration = await actingAs(writer, async () =>
     registerCluster(
-      { config: cluster, passphrase, server, newIncarnation: flagOption(options, 'newIncarnation'), plan },
+      {
+        config: cluster,
+        passphrase,
+        server,
+        newIncarnation: flagOption(options, 'newIncarnation'),
+        expected,
+        plan,
+      },
       context,
     ),
   );
@@ -151,76 +161,4 @@ async function afterReload(
     if (arrived || waitedMs >= reloadTimeoutMs) return advice;
     await session.query('SELECT pg_sleep(0.05)');
   }
-}
-
-function warningsAbout(config: InitConfig, options: Options): InitWarning[] {
-  const warnings: InitWarning[] = [];
-  const { connection, passphraseSource } = config.cluster;
-  if (holdsPassword(textOption(options, 'connection') ?? '') || holdsPassword(connection)) {
-    warnings.push({
-      message: 'the connection holds a password, which then stands in the configuration',
-      remedy: 'leave it out, and put it into ~/.pgpass of the user that pgrecall runs as, or into PGPASSWORD',
-    });
-  }
-  if (passphraseSource.kind === 'file' && (statSync(passphraseSource.path).mode & 0o004) !== 0) {
-    warnings.push({
-      message: `every user of this machine can read the passphrase file "${passphraseSource.path}"`,
-      remedy: `chmod o-rwx ${passphraseSource.path}`,
-    });
-  }
-  return warnings;
-}
-
-const standbyWarning: InitWarning = {
-  message: 'this server is a standby: it archives only with archive_mode = always',
-  remedy: 'run init against the primary, whose WAL is what is archived',
-};
-
-/** What will be in the way of archive_command. */
-function archivingWarnings(
-  cluster: ClusterConfig,
-  options: {
-    readonly data: DataDirectory;
-    readonly owner: Owner;
-    readonly writer: Owner;
-    readonly context: CliContext;
-  },
-): InitWarning[] {
-  const { data, owner, writer, context } = options;
-  if (data.kind === 'elsewhere') {
-    return [
-      {
-        message: 'the server’s data directory is not on this machine, so that it cannot archive through pgrecall here',
-        remedy: `receive its WAL: pgrecall wal receive ${cluster.name}; to back it up, run pgrecall where the data directory is`,
-      },
-    ];
-  }
-  if (data.kind === 'closed') {
-    return [
-      {
-        message: `this user may not read the data directory "${data.path}"`,
-        remedy: 'run pgrecall init as the user that the server runs as, or as root',
-      },
-    ];
-  }
-  const me = process.getuid?.() ?? 0;
-  if (me !== 0 && me !== owner.uid) {
-    return [
-      {
-        message: `the server runs as ${nameOf(owner)}, which cannot write what this user keeps to itself`,
-        remedy: 'run pgrecall init as the user that the server runs as, or as root',
-      },
-    ];
-  }
-  if (writer.uid !== owner.uid) {
-    return [
-      {
-        message: `the repository belongs to ${nameOf(writer)}, but the server runs as ${nameOf(owner)}, which cannot archive into it`,
-        remedy: `chown -R ${nameOf(owner)} ${cluster.repositoryDirectory}`,
-      },
-    ];
-  }
-  const problem = problemAsServer(cluster, data.path, context);
-  if (!problem) return [];
-  return [{ message: `run as the server runs it, pgrecall fails: ${problem.message}`, remedy: problem.remedy }];
 }

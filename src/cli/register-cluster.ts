@@ -23,6 +23,8 @@ export interface RegisterOptions {
   readonly passphrase: string | undefined;
   readonly server: ServerIdentity;
   readonly newIncarnation: boolean;
+  /** Whether a repository was here once: one that is gone is then missed, not made anew. */
+  readonly expected: boolean;
   readonly plan: boolean;
 }
 
@@ -36,6 +38,7 @@ export async function registerCluster(options: RegisterOptions, context: CliCont
     repository = await openRepository(storage, passphrase === undefined ? {} : { passphrase });
   } catch (error) {
     if (!hasCode(error, 'repository-missing')) throw error;
+    if (options.expected) throw gone(config, error);
     made = true;
     refuseUsedDirectory(config.repositoryDirectory);
     if (!plan) {
@@ -51,6 +54,14 @@ export async function registerCluster(options: RegisterOptions, context: CliCont
   const decided = decide(known, options, context.now());
   if (place && decided.cluster !== 'known' && !plan) await write(place, known, decided.incarnation, context);
   return { repository: made ? 'made' : 'there', encrypted: passphrase !== undefined, ...decided };
+}
+
+/** Made anew, it would be hidden when the disk is mounted again, with everything archived until then. */
+function gone({ name, repositoryDirectory }: ClusterConfig, cause: unknown): PgrecallError {
+  return new PgrecallError('repository-missing', `the repository of "${name}" is gone from "${repositoryDirectory}"`, {
+    hint: `is its disk mounted? To begin a new one there on purpose: pgrecall init ${name} --repository ${repositoryDirectory}`,
+    cause,
+  });
 }
 
 function decide(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -155,6 +155,21 @@ describe('a cluster that is set up', () => {
     assert.match(hint ?? '', /ALTER SYSTEM SET archive_command = '.*archive-command "%p" "%f"'; SELECT pg_reload_conf/);
     writeFileSync(site.configFile, config);
     assert.equal(site.run(['init', 'main', '--apply']).status, 0);
+    isWhole();
+  });
+
+  it('misses a repository that is gone, instead of making another in its place', () => {
+    const away = `${site.repository}.away`;
+    renameSync(site.repository, away);
+    mkdirSync(site.repository);
+    try {
+      const { hint } = refused(site.run(['init', 'main', '--json']), 'repository-missing', 2);
+      assert.match(hint ?? '', /is its disk mounted\?.* --repository/);
+      assert.deepEqual(readdirSync(site.repository), [], 'nothing was written where its disk belongs');
+    } finally {
+      rmSync(site.repository, { recursive: true });
+      renameSync(away, site.repository);
+    }
     isWhole();
   });
 
