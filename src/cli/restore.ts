@@ -9,7 +9,12 @@ import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { restoreInThreads } from '../restore/restoring.ts';
 import { describeTarget, parseTarget } from '../restore/target.ts';
-import { mapTablespaces, requireEmptyDirectory, requireEmptyTablespaces } from '../restore/target-directory.ts';
+import {
+  mapTablespaces,
+  requireEmptyDirectory,
+  requireEmptyTablespaces,
+  requireUnusedReplayed,
+} from '../restore/target-directory.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
 import { shellQuote } from './archive-script.ts';
 import { findBackup, openCluster, type ClusterAccess } from './cluster-access.ts';
@@ -47,6 +52,7 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   });
   const tablespaces = mapTablespaces(plan.backup, listOption(options, 'tablespace'));
   requireEmptyTablespaces(tablespaces, directory);
+  requireUnusedReplayed(plan.replayedTablespaces);
   const steps = describe(plan, directory, tablespaces);
   for (const warning of plan.warnings) context.stderr(`warning: ${warning}`);
   if (plan_) {
@@ -162,6 +168,7 @@ function describe(plan: RestorePlan, directory: string, tablespaces: ReadonlyMap
   const steps = [
     `restore ${backup.id} (ended ${backup.stoppedAt}, ${formatBytes(backup.sizeBytes)}) to ${directory}`,
     ...[...tablespaces].map(([oid, place]) => `restore tablespace ${oid} to ${place}`),
+    ...plan.replayedTablespaces.map(({ oid, path }) => `make ${path}, where replay makes tablespace ${oid}`),
     `replay WAL from ${backup.startLsn} on timeline ${plan.timeline} to ${describeTarget(plan.request)}`,
   ];
   if (stop.kind === 'record') {

@@ -53,6 +53,11 @@ export async function executeRestore(options: ExecuteRestoreOptions): Promise<{ 
   const label = await requireAttachment(manifest, 'backup_label', plan.backup);
   makePrivateDirectory(directory);
   for (const place of options.tablespaces.values()) makePrivateDirectory(place);
+  // Replay makes the tablespace, but not the directory that it is made in.
+  for (const { path } of plan.replayedTablespaces) {
+    makePrivateDirectory(path);
+    giveTo(dataOwner(options), [path]);
+  }
 
   const files = await writeContent(options, manifest, { control, label });
   await bringLocalWal(options, decodeControlFile(control).segmentBytes);

@@ -20,6 +20,7 @@ import {
   type StopPoint,
 } from './restore-plan.ts';
 import { parseTime } from './parse-time.ts';
+import { replayedTablespaces } from './replayed-tablespaces.ts';
 import { searchedWal, type SearchedWal } from './searched-wal.ts';
 import type { RecoveryRequest } from './target.ts';
 
@@ -114,7 +115,7 @@ function isConsistent({ reach, endLsn }: Candidate): boolean {
   return reach.lsn >= endLsn;
 }
 
-function planLatest(planning: Planning): RestorePlan {
+async function planLatest(planning: Planning): Promise<RestorePlan> {
   const candidate = planning.usable.findLast(isConsistent);
   if (!candidate) throw noneConsistent(planning);
   const { reach } = candidate;
@@ -122,7 +123,7 @@ function planLatest(planning: Planning): RestorePlan {
   return made(planning, candidate, { kind: 'end' }, reach.complete ? [] : [gap]);
 }
 
-function planImmediate(planning: Planning): RestorePlan {
+async function planImmediate(planning: Planning): Promise<RestorePlan> {
   const candidate = planning.usable.findLast(isConsistent);
   if (!candidate) throw noneConsistent(planning);
   return made(planning, candidate, { kind: 'consistent' }, []);
@@ -193,12 +194,13 @@ async function stopFrom(
   return stop.kind === 'absent' && isSearched ? newer.stop : stop;
 }
 
-function made(
+async function made(
   planning: Planning,
-  { backup, reach }: Candidate,
+  { backup, reach, timeline, startLsn, endLsn }: Candidate,
   stop: StopPoint,
   warnings: readonly string[],
-): RestorePlan {
+): Promise<RestorePlan> {
+  const until = stop.kind === 'record' ? stop.lsn : stop.kind === 'consistent' ? endLsn : reach.lsn;
   const bad = backup.badPages.length > 0 ? [`${backup.id} has pages whose checksums were wrong when it was taken`] : [];
   return {
     request: planning.request,
@@ -208,6 +210,10 @@ function made(
     stop,
     reachableLsn: reach.lsn,
     reachableTime: reach.time,
+    replayedTablespaces: await replayedTablespaces(planning.wal, planning.path, {
+      from: { timeline, lsn: startLsn },
+      until,
+    }),
     warnings: [...warnings, ...bad],
   };
 }

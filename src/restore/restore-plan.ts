@@ -34,6 +34,11 @@ export interface RecordStop {
   readonly time: bigint | undefined;
 }
 
+export interface ReplayedTablespace {
+  readonly oid: number;
+  readonly path: string;
+}
+
 export interface PlannedRecovery {
   readonly request: RecoveryRequest;
   /** Given to PostgreSQL as a number, so that a rival timeline in the archive cannot change the outcome. */
@@ -47,6 +52,8 @@ export interface RestorePlan extends PlannedRecovery {
   /** The end of the WAL that can be replayed from this backup on this path. */
   readonly reachableLsn: Lsn;
   readonly reachableTime: bigint | undefined;
+  /** Those that replay makes, at their old places: no mapping reaches them. */
+  readonly replayedTablespaces: readonly ReplayedTablespace[];
   readonly warnings: readonly string[];
 }
 

@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
-import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode, isErrno } from '../errors/pgrecall-error.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
+import type { ReplayedTablespace } from './restore-plan.ts';
 import { writing } from './write-error.ts';
 
 /** Throws `target-not-empty` unless the directory is absent, or empty but for what a new file system has. */
@@ -94,6 +95,29 @@ export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, dir
         details: { oid, path: place },
         cause: error,
       });
+    }
+  }
+}
+
+/**
+ * Throws `tablespace-mapping` where a tablespace that replay makes would come to lie in a directory that is in use:
+ * replay would write into what it finds there.
+ */
+export function requireUnusedReplayed(tablespaces: readonly ReplayedTablespace[]): void {
+  for (const { oid, path } of tablespaces) {
+    try {
+      requireEmptyDirectory(path, 'the directory');
+    } catch (error) {
+      if (!hasCode(error, 'target-not-empty')) throw error;
+      throw new PgrecallError(
+        'tablespace-mapping',
+        `tablespace ${oid} was made after the backup at "${path}", which is in use; PostgreSQL makes it there again when it replays, and would write into what is there`,
+        {
+          hint: `restore a backup that was taken after the tablespace was made, which --tablespace can put elsewhere; or restore on a machine where "${path}" is free`,
+          details: { oid, path },
+          cause: error,
+        },
+      );
     }
   }
 }

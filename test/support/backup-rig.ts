@@ -124,6 +124,8 @@ export class BackupRig implements AsyncDisposable {
   /** Switches the segment and waits until everything up to now is in the repository. */
   async archiveAll(): Promise<void> {
     await using session = await this.cluster.session();
+    // Where nothing was written since the last switch, there is nothing to switch.
+    await session.query("SELECT pg_logical_emit_message(false, 'pgrecall', 'switch')");
     const [row] = await session.query<{ name: string }>('SELECT pg_walfile_name(pg_switch_wal()) AS name');
     const path = join(this.directory, 'spool', row?.name ?? '');
     for (let tries = 0; !existsSync(path); tries += 1) {

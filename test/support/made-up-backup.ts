@@ -98,6 +98,7 @@ function planFor(backup: BackupRecord): RestorePlan {
     stop: { kind: 'end' },
     reachableLsn: parseLsn(backup.endLsn),
     reachableTime: undefined,
+    replayedTablespaces: [],
     warnings: [],
   };
 }
