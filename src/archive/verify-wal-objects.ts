@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { parseSegmentName } from '../postgres/segment-name.ts';
 import { indexSegment } from '../wal/index-segment.ts';
@@ -41,16 +40,25 @@ async function readContent(
 ): Promise<Uint8Array> {
   const key = `${store.keys.logFolder(task.timeline, task.log)}/${name}`;
   if (!parsed) return store.cluster.getSealed(key, maxTextBytes);
+  await checkDigest(store, key, parsed);
   const bytes = await store.cluster.getSealed(key, store.segmentBytes);
-  const sha256 = hash('sha256', bytes, 'hex');
-  if (sha256 !== parsed.sha256) {
-    throw new PgrecallError('object-damaged', `"${store.cluster.keyOf(key)}" has content of the SHA-256 ${sha256}`, {
-      details: { key, found: sha256, expected: parsed.sha256 },
-    });
-  }
   if (parsed.kind === 'segment') checkSegmentSize(parsed.segment, bytes.length, store.incarnation);
   checkSegment(parsed.segment, parseSegmentName(parsed.segment, store.segmentBytes), bytes, store.incarnation);
   return bytes;
+}
+
+/** Throws `object-damaged` where the object's name is that of another content. */
+async function checkDigest(store: WalStore, key: string, parsed: WalObjectName): Promise<void> {
+  const reader = await store.cluster.openSealed(key);
+  try {
+    const digest = await reader.contentDigest();
+    if (digest === parsed.digest) return;
+    throw new PgrecallError('object-damaged', `"${store.cluster.keyOf(key)}" has content of the digest ${digest}`, {
+      details: { key, found: digest, expected: parsed.digest },
+    });
+  } finally {
+    await reader.close();
+  }
 }
 
 /** Says whether there is an index; throws `object-damaged` where it says something else than the WAL. */

@@ -12,15 +12,16 @@ import { formatTimeline, timeline, type Timeline } from '../postgres/timeline.ts
  * Where WAL and its index lie in a cluster's part of the repository:
  *
  *   wal/<incarnation>/<timeline>.history
- *   wal/<incarnation>/<timeline>/<log>/<segment>-<sha256>            a whole segment
- *   wal/<incarnation>/<timeline>/<log>/<segment>.partial-<sha256>    the beginning of one
+ *   wal/<incarnation>/<timeline>/<log>/<segment>-<digest>            a whole segment
+ *   wal/<incarnation>/<timeline>/<log>/<segment>.partial-<digest>    the beginning of one
  *   wal/<incarnation>/<timeline>/<log>/<segment>.<offset>.backup     PostgreSQL's note about a backup
  *   wal-index/<incarnation>/<timeline>/<log>/<segment>               what one segment says
  *   wal-index/<incarnation>/<timeline>/<log>.log                     the same of a whole log
  *   wal-index/<incarnation>/<timeline>/<group>.group                 spans of 256 whole logs
  *
  * <timeline> and <log> are 8 hexadecimal digits as in the names of segments, <group> the first 6 digits of
- * its logs; the SHA-256 is that of the content, so that one name can never quietly get another content.
+ * its logs; <digest> identifies the content (repository/content-digest.ts), so that one name can never quietly get
+ * another content.
  */
 
 export class WalKeys {
@@ -107,7 +108,8 @@ export function logOfFolder(name: string): bigint | undefined {
 export interface WalObjectName {
   readonly segment: string;
   readonly kind: 'segment' | 'partial';
-  readonly sha256: string;
+  /** Of its content, see content-digest.ts. */
+  readonly digest: string;
 }
 
 const objectPattern = /^([0-9A-F]{24})(\.partial)?-([0-9a-f]{64})$/;
@@ -115,11 +117,11 @@ const objectPattern = /^([0-9A-F]{24})(\.partial)?-([0-9a-f]{64})$/;
 export function parseWalObjectName(name: string): WalObjectName | undefined {
   const match = objectPattern.exec(name);
   if (!match) return undefined;
-  return { segment: match[1] ?? '', kind: match[2] === undefined ? 'segment' : 'partial', sha256: match[3] ?? '' };
+  return { segment: match[1] ?? '', kind: match[2] === undefined ? 'segment' : 'partial', digest: match[3] ?? '' };
 }
 
-export function walObjectName({ segment, kind, sha256 }: WalObjectName): string {
-  return `${segment}${kind === 'partial' ? '.partial' : ''}-${sha256}`;
+export function walObjectName({ segment, kind, digest }: WalObjectName): string {
+  return `${segment}${kind === 'partial' ? '.partial' : ''}-${digest}`;
 }
 
 /** Two contents under one name: neither is touched, and neither is taken for the right one. */

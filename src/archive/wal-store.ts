@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import {
   isBackupHistoryName,
@@ -10,6 +9,7 @@ import {
 } from '../postgres/segment-name.ts';
 import { parseHistory, type TimelineHistory } from '../postgres/timeline-history.ts';
 import { timeline, type Timeline } from '../postgres/timeline.ts';
+import { prepareContent, type PreparedContent } from '../repository/content-digest.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import { indexSegment } from '../wal/index-segment.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
@@ -32,8 +32,8 @@ export interface StoredSegment extends SegmentName {
   readonly name: string;
   /** In the cluster's part of the repository. */
   readonly key: string;
-  /** Of its content. */
-  readonly sha256: string;
+  /** Of its content (repository/content-digest.ts). */
+  readonly digest: string;
 }
 
 export type Stored = 'stored' | 'already-there';
@@ -93,11 +93,9 @@ export class WalStore {
     const found = (await this.#contents(parsed, name)).filter(({ kind }) => kind === 'segment');
     const [only, second] = found;
     if (!only) return undefined;
-    const folder = this.#folderOf(parsed);
-    if (second) {
-      throw otherContent(name, this.cluster.repository.storage.description, found.map(walObjectName));
-    }
-    return { ...parsed, name, key: `${folder}/${walObjectName(only)}`, sha256: only.sha256 };
+    const key = this.#keyOf(parsed, only);
+    if (second) await this.#refuseOther(parsed, name, found, await this.cluster.getSealed(key, this.segmentBytes));
+    return { ...parsed, name, key, digest: only.digest };
   }
 
   /** Throws `wal-other-content`, `wal-name`, and what damage in the repository throws. */
@@ -111,26 +109,40 @@ export class WalStore {
     const parsed = parseSegmentName(name, this.segmentBytes);
     checkSegmentSize(name, bytes.length, this.incarnation);
     checkSegment(name, parsed, bytes, this.incarnation);
-    const sha256 = hash('sha256', bytes, 'hex');
+    const content = prepareContent(bytes, 'wal');
+    const stored: WalObjectName = { segment: name, kind: 'segment', digest: content.digest };
     const before = await this.#contents(parsed, name);
-    const whole = before.filter(({ kind }) => kind === 'segment');
-    this.#refuseOther(name, whole, sha256);
-    if (whole.length > 0) {
+    const whole = before.filter(isWhole);
+    await this.#refuseOther(parsed, name, whole, bytes, content.digest);
+    const [there] = whole;
+    if (there) {
+      await this.cluster.settle(this.#keyOf(parsed, there));
       if (!(await this.index.has(parsed))) await this.#putIndex(parsed, bytes);
       return 'already-there';
     }
-    await this.#putContent(parsed, { segment: name, kind: 'segment', sha256 }, bytes);
+    await this.#putContent(parsed, stored, content);
     // Another archiver may have stored another content at the same time: then each of the two sees both.
-    this.#refuseOther(name, (await this.#contents(parsed, name)).filter(isWhole), sha256);
+    await this.#refuseOther(parsed, name, (await this.#contents(parsed, name)).filter(isWhole), bytes, content.digest);
     await this.#putIndex(parsed, bytes);
     await this.#dropBeginnings(parsed, before, bytes);
     await rollUpAround(this, parsed);
     return 'stored';
   }
 
-  #refuseOther(name: string, whole: readonly WalObjectName[], sha256: string): void {
-    if (whole.every((content) => content.sha256 === sha256)) return;
-    throw otherContent(name, this.cluster.repository.storage.description, whole.map(walObjectName));
+  /** Contents of other digests than `digest` are read and compared: they may be the same, compressed by another zstd. */
+  async #refuseOther(
+    parsed: SegmentName,
+    name: string,
+    whole: readonly WalObjectName[],
+    bytes: Uint8Array,
+    digest?: string,
+  ): Promise<void> {
+    for (const content of whole) {
+      if (content.digest === digest) continue;
+      const stored = await this.cluster.getSealed(this.#keyOf(parsed, content), this.segmentBytes);
+      if (Buffer.compare(stored, bytes) === 0) continue;
+      throw otherContent(name, this.cluster.repository.storage.description, whole.map(walObjectName));
+    }
   }
 
   async #putIndex(parsed: SegmentName, bytes: Uint8Array): Promise<void> {
@@ -138,12 +150,14 @@ export class WalStore {
     if (index) await this.index.write(parsed, index);
   }
 
-  async #putContent(parsed: SegmentName, name: WalObjectName, bytes: Uint8Array): Promise<void> {
+  async #putContent(parsed: SegmentName, name: WalObjectName, content: PreparedContent): Promise<void> {
+    const key = this.#keyOf(parsed, name);
     try {
-      await this.cluster.putSealed(`${this.#folderOf(parsed)}/${walObjectName(name)}`, bytes, { compression: 'wal' });
+      await this.cluster.putPrepared(key, content);
     } catch (error) {
-      // The key holds the content's hash: whoever was faster stored the same.
+      // The key names the content: whoever was faster stored the same.
       if (!hasCode(error, 'object-exists')) throw error;
+      await this.cluster.settle(key);
     }
   }
 
@@ -162,17 +176,20 @@ export class WalStore {
     checkSegment(name, parsed, used, this.incarnation);
     const whole = await this.getSegment(name);
     if (whole && isBeginningOf(used, whole)) return 'already-there';
-    const sha256 = hash('sha256', used, 'hex');
+    const prepared = prepareContent(used, 'wal');
     const superfluous: WalObjectName[] = [];
     for (const content of await this.#contents(parsed, name)) {
       if (content.kind !== 'partial') continue;
-      if (content.sha256 === sha256) return 'already-there';
-      const stored = await this.#getOrAbsent(`${this.#folderOf(parsed)}/${walObjectName(content)}`, this.segmentBytes);
+      const key = this.#keyOf(parsed, content);
+      const stored = await this.#getOrAbsent(key, this.segmentBytes);
       if (!stored) continue;
-      if (isBeginningOf(used, stored)) return 'already-there';
+      if (isBeginningOf(used, stored)) {
+        await this.cluster.settle(key);
+        return 'already-there';
+      }
       if (isBeginningOf(stored, used)) superfluous.push(content);
     }
-    await this.#putContent(parsed, { segment: name, kind: 'partial', sha256 }, used);
+    await this.#putContent(parsed, { segment: name, kind: 'partial', digest: prepared.digest }, prepared);
     for (const content of superfluous) await this.#delete(parsed, content);
     return 'stored';
   }
@@ -186,7 +203,7 @@ export class WalStore {
     const beginnings: Uint8Array[] = [];
     for (const content of await this.#contents(parsed, name)) {
       if (content.kind !== 'partial') continue;
-      const stored = await this.#getOrAbsent(`${this.#folderOf(parsed)}/${walObjectName(content)}`, this.segmentBytes);
+      const stored = await this.#getOrAbsent(this.#keyOf(parsed, content), this.segmentBytes);
       if (stored) beginnings.push(stored);
     }
     const best = chooseBeginning(beginnings);
@@ -196,13 +213,13 @@ export class WalStore {
   async #dropBeginnings(parsed: SegmentName, before: readonly WalObjectName[], whole: Uint8Array): Promise<void> {
     for (const content of before) {
       if (content.kind !== 'partial') continue;
-      const stored = await this.#getOrAbsent(`${this.#folderOf(parsed)}/${walObjectName(content)}`, this.segmentBytes);
+      const stored = await this.#getOrAbsent(this.#keyOf(parsed, content), this.segmentBytes);
       if (stored && isBeginningOf(stored, whole)) await this.#delete(parsed, content);
     }
   }
 
   async #delete(parsed: SegmentName, content: WalObjectName): Promise<void> {
-    await this.cluster.deleteObject(`${this.#folderOf(parsed)}/${walObjectName(content)}`);
+    await this.cluster.deleteObject(this.#keyOf(parsed, content));
   }
 
   // Histories
@@ -251,7 +268,10 @@ export class WalStore {
       if (!hasCode(error, 'object-exists')) throw error;
     }
     const stored = await this.cluster.getSealed(key, maxTextBytes);
-    if (Buffer.compare(stored, bytes) === 0) return 'already-there';
+    if (Buffer.compare(stored, bytes) === 0) {
+      await this.cluster.settle(key);
+      return 'already-there';
+    }
     throw otherContent(name, this.cluster.repository.storage.description, [key]);
   }
 
@@ -283,10 +303,14 @@ export class WalStore {
           if (content.kind !== 'segment') continue;
           const parsed = parseSegmentName(content.segment, this.segmentBytes);
           const key = `${this.keys.logFolder(of, log)}/${walObjectName(content)}`;
-          yield { ...parsed, name: content.segment, key, sha256: content.sha256 };
+          yield { ...parsed, name: content.segment, key, digest: content.digest };
         }
       }
     }
+  }
+
+  #keyOf(parsed: SegmentName, content: WalObjectName): string {
+    return `${this.#folderOf(parsed)}/${walObjectName(content)}`;
   }
 
   #folderOf({ timeline: of, number }: SegmentName): string {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, createSecretKey, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, hash, hkdfSync, timingSafeEqual } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { compress, decompress, type Compression } from './compression.ts';
 import { blobDamaged, blobRoles, headerBytes, maxBlobBytes, tagBytes, type BlobRole } from './sealed-format.ts';
@@ -12,21 +12,37 @@ import { blobDamaged, blobRoles, headerBytes, maxBlobBytes, tagBytes, type BlobR
  *
  * Encrypted: AES-256-GCM under a key of this object alone, HKDF-SHA-256 of the repository's key with
  * the header's salt and the info "pgrecall object"; the nonce is the offset, which no two blobs share.
- * Not encrypted: the tag is the first half of SHA-256 of associated data and payload.
+ * Not encrypted: the tag is the first half of SHA-256 of the associated data and the SHA-256 of the payload. Two
+ * steps, so that the payload's hash, which identifies content wherever it is stored, is taken once for both.
  */
 
 const infoObject = 'pgrecall object';
 const associatedBytes = headerBytes + 13;
+const hashBytes = 32;
 
 /** Room that sealing `plainBytes` takes at most. */
 export function sealedBound(plainBytes: number): number {
   return plainBytes + tagBytes;
 }
 
+/** A chunk on its way into a blob. */
+export interface CompressedChunk {
+  readonly payload: Uint8Array;
+  readonly plainBytes: number;
+  /** SHA-256 of the payload, where it is known. */
+  readonly payloadHash?: Uint8Array;
+}
+
+export function hashPayload(payload: Uint8Array): Uint8Array {
+  return hash('sha256', payload, 'buffer');
+}
+
 export class BlobSeal {
   readonly #identity: string;
   readonly #key: KeyObject | undefined;
-  readonly #associated = Buffer.alloc(associatedBytes);
+  /** Room for a payload's hash after it. */
+  readonly #bound = Buffer.alloc(associatedBytes + hashBytes);
+  readonly #associated = this.#bound.subarray(0, associatedBytes);
   readonly #nonce = Buffer.alloc(12);
 
   constructor(header: Uint8Array, repositoryKey: Uint8Array | undefined, identity: string) {
@@ -52,9 +68,20 @@ export class BlobSeal {
 
   /** Puts the sealed chunk into `into` at `at` (room: `sealedBound`); gives its stored length. */
   seal(plain: Uint8Array, role: BlobRole, offset: number, compression: Compression, into: Buffer, at: number): number {
-    const payload = compress(plain, compression);
+    return this.sealPayload(
+      { payload: compress(plain, compression), plainBytes: plain.length },
+      role,
+      offset,
+      into,
+      at,
+    );
+  }
+
+  /** The same of a chunk that is compressed already. */
+  sealPayload(chunk: CompressedChunk, role: BlobRole, offset: number, into: Buffer, at: number): number {
+    const { payload, plainBytes } = chunk;
     const end = at + payload.length;
-    this.#bind(role, offset, plain.length);
+    this.#bind(role, offset, plainBytes);
     if (this.#key) {
       const cipher = createCipheriv('aes-256-gcm', this.#key, this.#nonce, { authTagLength: tagBytes });
       cipher.setAAD(this.#associated);
@@ -63,9 +90,21 @@ export class BlobSeal {
       into.set(cipher.getAuthTag(), end);
     } else {
       into.set(payload, at);
-      createHash('sha256').update(this.#associated).update(payload).digest().copy(into, end, 0, tagBytes);
+      into.set(this.#hashTag(chunk.payloadHash ?? hashPayload(payload)), end);
     }
     return payload.length + tagBytes;
+  }
+
+  #hashTag(payloadHash: Uint8Array): Uint8Array {
+    this.#bound.set(payloadHash, associatedBytes);
+    return hash('sha256', this.#bound, 'buffer').subarray(0, tagBytes);
+  }
+
+  /** SHA-256 of the payload of a blob that lies at `offset`, checked. Throws `blob-damaged`. */
+  payloadHash(stored: Uint8Array, role: BlobRole, offset: number, plainBytes: number): Uint8Array {
+    this.#bind(role, offset, plainBytes);
+    const payloadBytes = stored.length - tagBytes;
+    return hashPayload(this.#unseal(stored.subarray(0, payloadBytes), stored.subarray(payloadBytes), offset));
   }
 
   /** The chunk of a blob that lies at `offset`. Throws `blob-damaged`. */
@@ -97,8 +136,8 @@ export class BlobSeal {
       }
       return opened;
     }
-    const expected = createHash('sha256').update(this.#associated).update(payload).digest();
-    if (!timingSafeEqual(expected.subarray(0, tagBytes), tag)) {
+    const expected = this.#hashTag(hashPayload(payload));
+    if (!timingSafeEqual(expected, tag)) {
       throw blobDamaged(this.#identity, 'does not match its hash', offset);
     }
     return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);

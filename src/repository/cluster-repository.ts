@@ -3,6 +3,7 @@ import { isKeySegment } from '../storage/storage-key.ts';
 import { checkBackupRecord, type BackupRecord } from './backup-record.ts';
 import { checkClusterDocument, type ClusterDocument } from './cluster-document.ts';
 import type { Compression } from './compression.ts';
+import type { PreparedContent } from './content-digest.ts';
 import { decodeDocument, encodeDocument, maxDocumentBytes } from './document.ts';
 import type { Check } from './json-shape.ts';
 import { acquireLock, type LockOptions, type RepositoryLock } from './lock.ts';
@@ -12,7 +13,7 @@ import { packIdFromBytes, parsePackId, type PackId } from './pack-id.ts';
 import { PackReader } from './pack-reader.ts';
 import { PackWriter } from './pack-writer.ts';
 import type { Repository } from './repository.ts';
-import { maxWholeBytes, openWhole, wholeBound, writeParts, writeWhole } from './sealed-object.ts';
+import { maxWholeBytes, openWhole, wholeBound, writeParts, writePrepared, writeWhole } from './sealed-object.ts';
 import { SealedReader, type SealContext } from './sealed-reader.ts';
 import { SealedWriter } from './sealed-writer.ts';
 
@@ -118,6 +119,12 @@ export class ClusterRepository {
     await writeParts(writer, parts);
   }
 
+  /** Stores what `prepareContent` made as one sealed object. Throws `object-exists`. */
+  async putPrepared(key: string, content: PreparedContent): Promise<void> {
+    const { storage } = this.repository;
+    await writePrepared(await SealedWriter.create(storage, this.keyOf(key), 'object', this.#context), content);
+  }
+
   /** Opens what `putSealed` or `putSealedParts` stored. Throws `object-missing`, `object-damaged`, `object-swapped`. */
   async openSealed(key: string): Promise<SealedReader> {
     return SealedReader.open(this.repository.storage, this.keyOf(key), 'object', this.#context);
@@ -133,6 +140,11 @@ export class ClusterRepository {
   /** Whether there is such an object. */
   async hasObject(key: string): Promise<boolean> {
     return (await this.repository.storage.stat(this.keyOf(key))) !== undefined;
+  }
+
+  /** Makes an object durable that is there, whoever stored it. */
+  async settle(key: string): Promise<void> {
+    await this.repository.storage.settle(this.keyOf(key));
   }
 
   /** Removes an object; one that is not there is no error. Durable on return. */

@@ -1,5 +1,6 @@
 import type { ObjectReader, ObjectWriter } from '../storage/storage.ts';
 import { objectTooShort } from '../storage/storage-errors.ts';
+import type { PreparedContent } from './content-digest.ts';
 import { maxChunkBytes } from './pack-id.ts';
 import { damaged, type ObjectKind } from './sealed-format.ts';
 import { SealedReader, type SealContext } from './sealed-reader.ts';
@@ -30,6 +31,20 @@ export async function writeParts(writer: SealedWriter, parts: Iterable<Uint8Arra
   try {
     for (const part of parts) {
       const appended = writer.append(part);
+      if (appended instanceof Promise) await appended;
+    }
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  await writer.finish();
+}
+
+/** Stores what `prepareContent` made, and finishes the object. */
+export async function writePrepared(writer: SealedWriter, content: PreparedContent): Promise<void> {
+  try {
+    for (const chunk of content.chunks) {
+      const appended = writer.appendCompressed(chunk);
       if (appended instanceof Promise) await appended;
     }
   } catch (error) {

@@ -3,6 +3,7 @@ import { hasCode } from '../errors/pgrecall-error.ts';
 import { objectTooShort } from '../storage/storage-errors.ts';
 import type { ObjectReader, Storage } from '../storage/storage.ts';
 import { BlobSeal } from './blob-seal.ts';
+import { ContentDigest } from './content-digest.ts';
 import type { BlobLocation } from './pack-id.ts';
 import {
   blobDamaged,
@@ -83,11 +84,7 @@ export class SealedReader {
     if (this.#footer) return this.#footer;
     const smallest = headerBytes + tagBytes + trailerBytes;
     if (this.sizeBytes < smallest) throw objectTooShort(this.key, this.sizeBytes, smallest);
-    const at = decodeTrailer(
-      await this.#stored(this.sizeBytes - trailerBytes, trailerBytes),
-      this.key,
-      this.sizeBytes,
-    );
+    const at = decodeTrailer(await this.#stored(this.sizeBytes - trailerBytes, trailerBytes), this.key, this.sizeBytes);
     const plain = await this.#readBlob(
       { offset: at.footerOffset, storedBytes: at.footerStoredBytes, plainBytes: at.footerPlainBytes },
       'footer',
@@ -173,6 +170,16 @@ export class SealedReader {
       return this.#reader.read(offset, lengthBytes);
     }
     return run.bytes.subarray(offset - run.offset, offset - run.offset + lengthBytes);
+  }
+
+  /** The digest of all content blobs, in order (content-digest.ts). Throws `blob-damaged`. */
+  async contentDigest(): Promise<string> {
+    const digest = new ContentDigest();
+    for (const { offset, storedBytes, plainBytes } of await this.blobs()) {
+      const stored = await this.#reader.read(offset, storedBytes);
+      digest.add(plainBytes, this.#seal.payloadHash(stored, 'content', offset, plainBytes));
+    }
+    return digest.finish();
   }
 
   /**

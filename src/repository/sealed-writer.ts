@@ -1,8 +1,8 @@
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { PgrecallError, assert } from '../errors/pgrecall-error.ts';
 import type { ObjectWriter, PutOptions, Storage } from '../storage/storage.ts';
-import { BlobSeal, sealedBound } from './blob-seal.ts';
-import type { Compression } from './compression.ts';
+import { BlobSeal, sealedBound, type CompressedChunk } from './blob-seal.ts';
+import { compress, type Compression } from './compression.ts';
 import type { BlobLocation } from './pack-id.ts';
 import { encodeHeader, encodeTrailer, headerBytes, maxBlobBytes, trailerBytes } from './sealed-format.ts';
 import type { BlobRole, ObjectKind } from './sealed-format.ts';
@@ -79,7 +79,15 @@ export class SealedWriter {
 
   /** Seals a chunk as the next blob. A promise only where the storage answers with one: then await it before the next call. */
   append(chunk: Uint8Array): BlobLocation | Promise<BlobLocation> {
-    const location = this.#add(chunk, 'content');
+    return this.#noteContent(this.#add(chunk, 'content'));
+  }
+
+  /** The same with a chunk that is compressed already. */
+  appendCompressed(chunk: CompressedChunk): BlobLocation | Promise<BlobLocation> {
+    return this.#noteContent(this.#addCompressed(chunk, 'content'));
+  }
+
+  #noteContent(location: BlobLocation): BlobLocation | Promise<BlobLocation> {
     this.#index.varint(location.storedBytes).varint(location.plainBytes);
     this.#indexed += 1;
     if (this.#indexed === indexEntries) this.#sealIndex();
@@ -89,12 +97,17 @@ export class SealedWriter {
   }
 
   #add(plain: Uint8Array, role: BlobRole): BlobLocation {
-    assert(plain.length <= maxBlobBytes, `a blob of ${plain.length} bytes`);
-    this.#makeRoom(sealedBound(plain.length));
+    return this.#addCompressed({ payload: compress(plain, this.#compression), plainBytes: plain.length }, role);
+  }
+
+  #addCompressed(chunk: CompressedChunk, role: BlobRole): BlobLocation {
+    const { plainBytes } = chunk;
+    assert(plainBytes <= maxBlobBytes, `a blob of ${plainBytes} bytes`);
+    this.#makeRoom(sealedBound(chunk.payload.length));
     const offset = this.sizeBytes;
-    const storedBytes = this.#seal.seal(plain, role, offset, this.#compression, this.#buffer, this.#used);
+    const storedBytes = this.#seal.sealPayload(chunk, role, offset, this.#buffer, this.#used);
     this.#used += storedBytes;
-    return { offset, storedBytes, plainBytes: plain.length };
+    return { offset, storedBytes, plainBytes };
   }
 
   #sealIndex(): void {

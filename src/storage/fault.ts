@@ -11,6 +11,7 @@ export const operationKinds = [
   'open',
   'read',
   'stat',
+  'settle',
   'list',
   'delete',
 ] as const;
@@ -141,6 +142,10 @@ export class FaultStorage implements Storage {
 
   async stat(key: string): Promise<{ readonly sizeBytes: number } | undefined> {
     return this.#run('stat', key, async () => this.#inner.stat(key));
+  }
+
+  async settle(key: string): Promise<void> {
+    return this.#run('settle', key, async () => this.#inner.settle(key));
   }
 
   async *list(prefix: string): AsyncIterable<StorageEntry> {

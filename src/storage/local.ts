@@ -78,6 +78,21 @@ export class LocalStorage implements Storage {
     }
   }
 
+  async settle(key: string): Promise<void> {
+    checkKey(key);
+    const path = this.#path(key);
+    try {
+      // Its content was durable before it had a name; the name, and those of its directories, may not be.
+      for (let directory = dirname(path); ; directory = dirname(directory)) {
+        this.#syncDirectory(directory);
+        if (directory === this.#root || this.#durable.has(directory)) break;
+      }
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ENOTDIR')) return;
+      throw fromErrno(error, 'make durable', path);
+    }
+  }
+
   async *list(prefix: string): AsyncIterable<StorageEntry> {
     checkPrefix(prefix);
     this.#rootDirectory.note();

@@ -88,6 +88,10 @@ export class MemoryStorage implements Storage {
     return bytes ? { sizeBytes: bytes.length } : undefined;
   }
 
+  async settle(key: string): Promise<void> {
+    checkKey(key);
+  }
+
   async *list(prefix: string): AsyncIterable<StorageEntry> {
     checkPrefix(prefix);
     const start = prefix === '' ? '' : `${prefix}/`;

@@ -28,6 +28,12 @@ export interface Storage {
   /** Size of an object, `undefined` where there is none. */
   stat(key: string): Promise<{ readonly sizeBytes: number } | undefined>;
 
+  /**
+   * Makes an object that is there durable: someone else may have stored it a moment ago, and died before it was. Needed
+   * before an object that was found is relied on. One that is not there is no error.
+   */
+  settle(key: string): Promise<void>;
+
   /** What lies directly under `prefix` (a folder's key without the slash; '' is the root), in byte order of names. An absent folder is empty; a folder that is there may be empty too. */
   list(prefix: string): AsyncIterable<StorageEntry>;
 

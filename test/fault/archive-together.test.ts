@@ -35,6 +35,7 @@ class PausedStorage implements Storage {
   get: Storage['get'] = async (...given) => this.#inner.get(...given);
   open: Storage['open'] = async (...given) => this.#inner.open(...given);
   stat: Storage['stat'] = async (...given) => this.#inner.stat(...given);
+  settle: Storage['settle'] = async (...given) => this.#inner.settle(...given);
   delete: Storage['delete'] = async (...given) => this.#inner.delete(...given);
 }
 

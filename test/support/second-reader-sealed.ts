@@ -94,7 +94,25 @@ export class Sealed {
     }
   }
 
-  open({ offset, stored, plain }: Blob, role: number): Buffer {
+  open(blob: Blob, role: number): Buffer {
+    const opened = this.#payload(blob, role);
+    if (opened.length === blob.plain) return opened;
+    const chunk = zstdDecompressSync(opened, { maxOutputLength: blob.plain + 1 });
+    check(chunk.length === blob.plain, 'a frame of another length');
+    return chunk;
+  }
+
+  /** What names the content: SHA-256 over each chunk's length and the SHA-256 of its payload. */
+  digest(): string {
+    const parts = this.contents().blobs.flatMap((blob) => {
+      const length = Buffer.alloc(4);
+      length.writeUInt32LE(blob.plain);
+      return [length, sha256(this.#payload(blob, roles.content))];
+    });
+    return sha256(...parts).toString('hex');
+  }
+
+  #payload({ offset, stored, plain }: Blob, role: number): Buffer {
     const bytes = this.#bytes;
     check(offset >= 80 && stored >= 16 && offset + stored <= bytes.length - 32, `a blob outside of its object`);
     check(plain <= 64 * 1024 * 1024 && stored <= plain + 16, 'a blob of impossible lengths');
@@ -114,12 +132,9 @@ export class Sealed {
       decipher.setAuthTag(tag);
       opened = Buffer.concat([decipher.update(payload), decipher.final()]);
     } else {
-      check(sha256(associated, payload).subarray(0, 16).equals(tag), 'a blob does not match its tag');
+      check(sha256(associated, sha256(payload)).subarray(0, 16).equals(tag), 'a blob does not match its tag');
     }
-    if (opened.length === plain) return opened;
-    const chunk = zstdDecompressSync(opened, { maxOutputLength: plain + 1 });
-    check(chunk.length === plain, 'a frame of another length');
-    return chunk;
+    return opened;
   }
 
   /** Every content blob in order, and the body of the footer. */

@@ -96,9 +96,9 @@ export class SecondReader {
     check(segments.length < 2, `two contents of ${name}`);
     const [key] = segments.length === 1 ? segments : keys.filter((candidate) => candidate.includes('.partial-'));
     check(key !== undefined, `${name} is not archived`);
-    const content = this.object(key);
-    check(key.endsWith(`-${sha256(content).toString('hex')}`), `${name} does not match its hash`);
-    return { whole: segments.length === 1, content };
+    const object = this.#sealed(key, kinds.object);
+    check(key.endsWith(`-${object.digest()}`), `${name} does not match its digest`);
+    return { whole: segments.length === 1, content: object.whole() };
   }
 
   /** Identifiers of the complete backups, oldest first. */

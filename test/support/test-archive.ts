@@ -15,6 +15,7 @@ import type { Commit, SegmentEnding, SegmentIndex } from '../../src/wal/segment-
 import { commit } from './indexed-wal.ts';
 import { testRepository } from './test-repository.ts';
 import { WalBuilder, i64 } from './wal-builder.ts';
+import { prepareContent } from '../../src/repository/content-digest.ts';
 
 /* A WAL archive for tests, and segments to put into it. */
 
@@ -157,7 +158,7 @@ export function madeUpIndex(of: SegmentName, segmentBytes: number, made: MadeUp 
 export async function putMadeUp(store: WalStore, of: SegmentName, made: MadeUp = {}): Promise<void> {
   const segment = formatSegmentName(of, store.segmentBytes);
   const content = Buffer.from(`made up ${segment}`);
-  const name = walObjectName({ segment, kind: 'segment', sha256: hash('sha256', content, 'hex') });
+  const name = walObjectName({ segment, kind: 'segment', digest: prepareContent(content, 'wal').digest });
   await store.cluster.putSealed(`${store.keys.logFolder(of.timeline, store.keys.logOf(of.number))}/${name}`, content);
   await store.index.write(of, madeUpIndex(of, store.segmentBytes, made));
 }
