@@ -7,7 +7,7 @@ import { descendsFrom, formatHistory, parseHistory, timelineOfPosition } from '.
 import { timeline } from './timeline.ts';
 
 /* pg_wal/00000003.history of a PostgreSQL 15 standby that promoted itself at recovery_target_name, whose primary was promoted before. */
-const real = '1\t0/4000000\tno recovery target specified\n' + '\n2\t0/6000090\tat restore point "before the purge"\n';
+const real = '1\t0/4000000\tno recovery target specified\n\n2\t0/6000090\tat restore point "before the purge"\n';
 
 /* The same with a third one, recovered to a time. */
 const text = `${real}\n3\t0/7000148\tbefore 2026-11-25 09:30:00.123456+00\n`;
