@@ -236,7 +236,7 @@ describe('a cluster that is set up', () => {
     assert.match(stderr, /error\[cancelled\]: interrupted by SIGTERM/);
     const mended = site.run(['init', 'main']);
     assert.match(mended.stdout, /archive script .* written/);
-    const checked = site.run(['check', 'main']);
+    const checked = site.run(['check', 'main', '--timeout', '240']);
     assert.equal(checked.status, 0, checked.stdout);
     isWhole();
   });

@@ -79,7 +79,7 @@ for (const major of [15, 18] as const) {
       ]);
       assert.deepEqual(after, before, 'what is right is not touched');
 
-      const checked = site.run(['check']);
+      const checked = site.run(['check', '--timeout', '240']);
       assert.equal(checked.status, 0, checked.stdout);
       assert.match(checked.stdout, /archiving: [0-9A-F]{24} was in the repository after/);
 

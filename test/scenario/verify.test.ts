@@ -46,7 +46,7 @@ for (const encrypted of [false, true]) {
         await using session = await server.session();
         await session.query('CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 30000) n');
       }
-      must(site.run(['check', 'main']));
+      must(site.run(['check', 'main', '--timeout', '240']));
       ids = [first, take()];
       segments = walFiles().map((name) => name.slice(0, 24));
       cpSync(site.repository, `${site.repository}.whole`, { recursive: true, preserveTimestamps: true });

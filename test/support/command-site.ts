@@ -60,7 +60,7 @@ export class CommandSite {
       ...this.#world(options),
       encoding: 'utf8',
       input: '',
-      timeout: 120_000,
+      timeout: 300_000,
     });
     return { status, stdout, stderr, json: () => JSON.parse(stdout) as unknown };
   }
