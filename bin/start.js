@@ -14,6 +14,9 @@ enableCompileCache(cache);
 // Threads look for theirs in the environment.
 process.env.NODE_COMPILE_CACHE = cache;
 
+// The launcher's, for this process alone: not for servers and others that are started from here.
+for (const name of ['MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_TOP_PAD_']) delete process.env[name];
+
 const sources = join(root, 'src', 'main.ts');
 await import(pathToFileURL(existsSync(sources) ? sources : join(root, 'dist', 'main.js')).href);
 

@@ -31,12 +31,16 @@ export class WalIndexStore {
     this.#keys = keys;
   }
 
-  /** Durable on return. What was there, of the same segment, is replaced: an index says only what its segment says. */
+  /**
+   * Not durable: what a power cut takes of it is read from the segment again, and a sync for each segment would
+   * cost as much as storing it. What was there, of the same segment, is replaced: an index says only what its segment
+   * says.
+   */
   async write(name: SegmentName, index: SegmentIndex): Promise<void> {
     const summary = new ByteWriter(128);
     encodeSummary(summarize(index), summary);
     const parts = [summary.view(), encodeSegmentIndex(index)];
-    await this.#cluster.putSealedParts(this.#keys.indexKey(name), parts, { replace: true });
+    await this.#cluster.putSealedParts(this.#keys.indexKey(name), parts, { replace: true, durable: false });
   }
 
   async has(name: SegmentName): Promise<boolean> {

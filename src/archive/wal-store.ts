@@ -41,9 +41,9 @@ export type Stored = 'stored' | 'already-there';
 /**
  * The WAL archive of one incarnation of a cluster.
  *
- * The order of a segment's way in: the segment, durable; its index, durable; only then does a method return. A crash
- * in between leaves a segment without an index, which the next push of the same segment mends, and which is read
- * from the segment itself until then.
+ * The order of a segment's way in: the segment, durable; then its index, which is not. A crash in between leaves a
+ * segment without an index, which the next push of the same segment mends, and which is read from the segment itself
+ * until then; so does a power cut that takes the index.
  */
 export class WalStore {
   readonly cluster: ClusterRepository;

@@ -1,5 +1,6 @@
 import { PgrecallError, assert, hasCode } from '../errors/pgrecall-error.ts';
 import { isKeySegment } from '../storage/storage-key.ts';
+import type { PutOptions } from '../storage/storage.ts';
 import { checkBackupRecord, type BackupRecord } from './backup-record.ts';
 import { checkClusterDocument, type ClusterDocument } from './cluster-document.ts';
 import type { Compression } from './compression.ts';
@@ -112,7 +113,7 @@ export class ClusterRepository {
   async putSealedParts(
     key: string,
     parts: readonly Uint8Array[],
-    options: { readonly replace?: boolean; readonly compression?: Compression } = {},
+    options: PutOptions & { readonly compression?: Compression } = {},
   ): Promise<void> {
     const { storage } = this.repository;
     const writer = await SealedWriter.create(storage, this.keyOf(key), 'object', this.#context, options);

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { isErrno } from '../errors/pgrecall-error.ts';
 import { nodeFileSystem, type LocalFileSystem } from './local-file-system.ts';
 import { LocalRoot } from './local-root.ts';
-import { fromErrno, objectExists, objectMissing, objectTooLarge, objectTooShort } from './storage-errors.ts';
+import { LocalReader } from './local-reader.ts';
+import { LocalWriter, syncDirectory } from './local-writer.ts';
+import { fromErrno, objectMissing, objectTooLarge } from './storage-errors.ts';
 import { checkKey, checkPrefix, isKeySegment } from './storage-key.ts';
 import type { ObjectReader, ObjectWriter, PutOptions, Storage, StorageEntry } from './storage.ts';
 import { isTemporaryName, temporaryName, temporaryIsAbandoned } from './temporary-name.ts';
@@ -151,7 +153,7 @@ export class LocalStorage implements Storage {
         try {
           this.#ensureDirectory(directory);
           const descriptor = this.#fs.openSync(temporary, flags, 0o600);
-          return new LocalWriter(this.#fs, key, path, temporary, descriptor, options.replace === true);
+          return new LocalWriter(this.#fs, { key, path, temporary, descriptor, ...options });
         } catch (error) {
           // Someone deleted the last object of the directory, and the directory with it, just now.
           if (!isErrno(error, 'ENOENT') || attempt === 5) throw error;
@@ -261,153 +263,4 @@ export class LocalStorage implements Storage {
 
 function readEntries(fs: LocalFileSystem, directory: string) {
   return fs.readdirSync(directory, { withFileTypes: true });
-}
-
-function syncDirectory(fs: LocalFileSystem, directory: string): void {
-  const descriptor = fs.openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fs.fsyncSync(descriptor);
-  } finally {
-    fs.closeSync(descriptor);
-  }
-}
-
-class LocalWriter implements ObjectWriter {
-  readonly #fs: LocalFileSystem;
-  readonly #key: string;
-  readonly #path: string;
-  readonly #temporary: string;
-  readonly #replace: boolean;
-  #descriptor: number | undefined;
-  #done = false;
-
-  constructor(fs: LocalFileSystem, key: string, path: string, temporary: string, descriptor: number, replace: boolean) {
-    this.#fs = fs;
-    this.#key = key;
-    this.#path = path;
-    this.#temporary = temporary;
-    this.#descriptor = descriptor;
-    this.#replace = replace;
-  }
-
-  write(bytes: Uint8Array): void {
-    const descriptor = this.#descriptor;
-    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was written to after its end`);
-    try {
-      for (let done = 0; done < bytes.length;) done += this.#fs.writeSync(descriptor, bytes, done, bytes.length - done);
-    } catch (error) {
-      throw fromErrno(error, 'write', this.#path);
-    }
-  }
-
-  async readBack(): Promise<ObjectReader> {
-    const descriptor = this.#descriptor;
-    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was read back after its end`);
-    const { size } = this.#fs.fstatSync(descriptor);
-    return new LocalReader(this.#fs, this.#key, this.#path, descriptor, size, false);
-  }
-
-  async commit(): Promise<void> {
-    this.commitNow();
-  }
-
-  commitNow(): void {
-    const descriptor = this.#descriptor;
-    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was committed twice`);
-    try {
-      this.#fs.fdatasyncSync(descriptor);
-      this.#descriptor = undefined;
-      this.#fs.closeSync(descriptor);
-      if (this.#replace) this.#fs.renameSync(this.#temporary, this.#path);
-      else this.#link();
-      this.#done = true;
-      syncDirectory(this.#fs, dirname(this.#path));
-    } catch (error) {
-      throw fromErrno(error, 'write', this.#path);
-    } finally {
-      this.abandon();
-    }
-  }
-
-  #link(): void {
-    try {
-      this.#fs.linkSync(this.#temporary, this.#path);
-    } catch (error) {
-      if (isErrno(error, 'EEXIST')) throw objectExists(this.#key);
-      if (!isErrno(error, 'EPERM', 'ENOSYS', 'EOPNOTSUPP', 'ENOTSUP', 'EMLINK')) throw error;
-      // A file system without hard links (SMB, FAT): look, then rename. Two writers of one key within
-      // the same millisecond could both succeed there; keys of packs and WAL are unique by themselves.
-      if (this.#fs.statSync(this.#path, { throwIfNoEntry: false })) throw objectExists(this.#key);
-      this.#fs.renameSync(this.#temporary, this.#path);
-      return;
-    }
-    this.#fs.unlinkSync(this.#temporary);
-  }
-
-  async abort(): Promise<void> {
-    this.abandon();
-  }
-
-  /** Never throws: what it cannot remove is invisible, and `sweepTemporaries` comes for it. */
-  abandon(): void {
-    try {
-      if (this.#descriptor !== undefined) this.#fs.closeSync(this.#descriptor);
-    } catch {
-      // Closing reports write errors that no longer matter.
-    }
-    this.#descriptor = undefined;
-    if (this.#done) return;
-    this.#done = true;
-    try {
-      this.#fs.unlinkSync(this.#temporary);
-    } catch {
-      // Invisible all the same.
-    }
-  }
-}
-
-class LocalReader implements ObjectReader {
-  readonly sizeBytes: number;
-  readonly #fs: LocalFileSystem;
-  readonly #key: string;
-  readonly #path: string;
-  readonly #owned: boolean;
-  #descriptor: number | undefined;
-
-  /** `owned`: whether to close the descriptor in the end. */
-  constructor(fs: LocalFileSystem, key: string, path: string, descriptor: number, sizeBytes: number, owned = true) {
-    this.#owned = owned;
-    this.#fs = fs;
-    this.#key = key;
-    this.#path = path;
-    this.#descriptor = descriptor;
-    this.sizeBytes = sizeBytes;
-  }
-
-  read(offset: number, lengthBytes: number): Uint8Array {
-    const descriptor = this.#descriptor;
-    if (descriptor === undefined) throw new PgrecallError('bug', `"${this.#key}" was read after it was closed`);
-    if (offset + lengthBytes > this.sizeBytes) throw objectTooShort(this.#key, this.sizeBytes, offset + lengthBytes);
-    const bytes = Buffer.allocUnsafe(lengthBytes);
-    try {
-      for (let done = 0; done < lengthBytes;) {
-        const length = this.#fs.readSync(descriptor, bytes, done, lengthBytes - done, offset + done);
-        if (length === 0) throw objectTooShort(this.#key, offset + done, offset + lengthBytes);
-        done += length;
-      }
-    } catch (error) {
-      throw fromErrno(error, 'read', this.#path);
-    }
-    return bytes;
-  }
-
-  async close(): Promise<void> {
-    this.closeNow();
-  }
-
-  closeNow(): void {
-    const descriptor = this.#descriptor;
-    this.#descriptor = undefined;
-    if (descriptor !== undefined && this.#owned) this.#fs.closeSync(descriptor);
-  }
 }

@@ -44,6 +44,8 @@ export interface Storage {
 export interface PutOptions {
   /** Takes the place of an object that may exist, in one step. */
   readonly replace?: boolean;
+  /** `false` for what can be made again: a power cut may take it, or leave it damaged. It costs no sync then. */
+  readonly durable?: boolean;
 }
 
 export interface StorageEntry {
