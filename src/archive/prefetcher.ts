@@ -216,8 +216,15 @@ class Prefetcher {
 function removeEarlier(directory: string): void {
   const parent = dirname(directory);
   for (const name of existsSync(parent) ? readdirSync(parent) : []) {
-    if (name.startsWith('ahead.')) rmSync(join(parent, name), { recursive: true, force: true });
+    const path = join(parent, name);
+    if (!name.startsWith('ahead.') || path === directory) continue;
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // In nobody's way.
+    }
   }
+  rmSync(directory, { recursive: true, force: true });
 }
 
 function following({ timeline, number }: SegmentName): SegmentName {
