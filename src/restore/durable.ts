@@ -31,7 +31,7 @@ export function writeDurably(
   syncDirectory(dirname(path));
 }
 
-export function syncDirectory(path: string): void {
+function syncDirectory(path: string): void {
   writing(path, () => {
     const descriptor = openSync(path, 'r');
     try {
@@ -49,8 +49,8 @@ export function giveTo(owner: Owner | undefined, paths: readonly string[]): void
 }
 
 /**
- * Makes everything below the directories durable: one syncfs(2) for each file system through coreutils'
- * `sync -f`, which costs far less than an fsync for every file; where that program is missing, the fsyncs.
+ * Makes everything below the directories durable, and their own names: one syncfs(2) for each file system through
+ * coreutils' `sync -f`, which costs far less than an fsync for every file; where that program is missing, the fsyncs.
  * Throws `disk-full` (some file systems find out only now), `io`.
  */
 export async function syncTrees(directories: readonly string[]): Promise<void> {
@@ -59,7 +59,10 @@ export async function syncTrees(directories: readonly string[]): Promise<void> {
   } catch (error) {
     // Anything but a missing program may be a write that failed: then each file has to tell.
     if (!isErrno(error, 'ENOENT')) throw syncError(error, directories.join(', '));
-    for (const directory of directories) syncTree(Buffer.from(directory));
+    for (const directory of directories) {
+      syncTree(Buffer.from(directory));
+      syncParent(directory);
+    }
   }
 }
 
@@ -77,6 +80,15 @@ function syncTree(directory: Buffer): void {
     else if (entry.isFile()) syncOne(path);
   }
   syncOne(directory);
+}
+
+/** Of someone else it may be closed to us; its file system then decides when the name is durable. */
+function syncParent(directory: string): void {
+  try {
+    syncDirectory(dirname(directory));
+  } catch (error) {
+    if (!(error instanceof PgrecallError && isErrno(error.cause, 'EACCES', 'EPERM'))) throw error;
+  }
 }
 
 function syncOne(path: Buffer): void {

@@ -12,7 +12,7 @@ import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
-import { TextFile, giveTo, syncDirectory, syncTrees, writeDurably, type Owner } from './durable.ts';
+import { TextFile, giveTo, syncTrees, writeDurably, type Owner } from './durable.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';
 import type { Restoring } from './restore-items.ts';
@@ -64,7 +64,6 @@ export async function executeRestore(options: ExecuteRestoreOptions): Promise<{ 
   writeRecoveryFiles(options);
   await syncTrees([directory, ...options.tablespaces.values()]);
   writeDurably(join(directory, 'global', 'pg_control'), control, { owner: dataOwner(options) });
-  syncDirectory(dirname(directory));
   return { files };
 }
 

@@ -1,8 +1,12 @@
-import { findGaps, liesIn, type WalGap } from '../archive/recoverable.ts';
+import { lastingGaps } from '../archive/lasting-gaps.ts';
+import { liesIn, type WalGap } from '../archive/recoverable.ts';
+import type { WalDamage } from '../archive/verify-wal-items.ts';
 import { isContentDamage, verifyWal, type VerifiedWal } from '../archive/verify-wal.ts';
 import { readWalCatalogue, type WalCatalogue } from '../archive/wal-catalogue.ts';
 import { WalStore } from '../archive/wal-store.ts';
+import type { ErrorCode } from '../errors/catalogue.ts';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
+import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import { parsePackId } from '../repository/pack-id.ts';
@@ -77,6 +81,8 @@ export async function verifyCluster(options: VerifyClusterOptions): Promise<Clus
 interface Life {
   readonly store: WalStore;
   readonly catalogue: WalCatalogue;
+  /** Why the catalogue could not be read; it is empty then. */
+  readonly problem: Problem | undefined;
   readonly backups: readonly BackupRecord[];
 }
 
@@ -86,7 +92,11 @@ async function readLives(options: VerifyClusterOptions, backups: readonly Backup
     const own = backups.filter((backup) => backup.incarnation === incarnation.number);
     if (options.only && own.length === 0) continue;
     const store = new WalStore(options.cluster, incarnation);
-    lives.push({ store, catalogue: await readWalCatalogue(store), backups: own });
+    let catalogue: WalCatalogue = { ranges: [], histories: new Map() };
+    const problem = await asDamage(async () => {
+      catalogue = await readWalCatalogue(store);
+    });
+    lives.push({ store, catalogue, problem, backups: own });
   }
   return lives;
 }
@@ -129,7 +139,7 @@ async function readBackup(
 }
 
 interface Problem {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly message: string;
 }
 
@@ -173,8 +183,14 @@ async function readWal(life: Life, options: VerifyClusterOptions): Promise<WalVe
     onProgress: only ? () => undefined : options.onProgress,
     ...(only ? { only: { first: only.startSegment, last: only.stopSegment } } : {}),
   });
-  const gaps = only ? [] : findGaps(backups, catalogue, store.segmentBytes);
-  return { incarnation: store.incarnation.number, gaps, ...verified };
+  const gaps = only || life.problem ? [] : await lastingGaps(store, backups, { catalogue, signal });
+  return { incarnation: store.incarnation.number, gaps, ...verified, damage: withCatalogue(verified.damage, life) };
+}
+
+/** What keeps the catalogue from being read is most often found again where it lies. */
+function withCatalogue(damage: readonly WalDamage[], { problem }: Life): readonly WalDamage[] {
+  if (!problem || damage.some(({ message }) => message === problem.message)) return damage;
+  return [...damage, { timeline: timeline(1), name: 'catalogue', what: 'index', ...problem }];
 }
 
 /** A backup whose own WAL is damaged or missing cannot become consistent. */
@@ -193,7 +209,7 @@ function withWal(
     const needed = one.name >= record.startSegment && one.name <= record.stopSegment;
     if (needed) damage.push({ backup: record.id, path: `WAL ${one.name}`, code: one.code, message: one.message });
   }
-  if (damage.length === 0 && !life.catalogue.ranges.some((range) => liesIn(record, range))) {
+  if (damage.length === 0 && !life.problem && !life.catalogue.ranges.some((range) => liesIn(record, range))) {
     const message = `the WAL from ${record.startLsn} to ${record.endLsn}, which the backup needs, is not all archived`;
     damage.push({ backup: record.id, path: `WAL ${record.startSegment}`, code: 'wal-gap', message });
   }

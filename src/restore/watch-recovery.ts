@@ -123,7 +123,7 @@ function ended(server: WatchedServer, until: string, last: RecoveryState | undef
 
 /** What the server's log says about where recovery stopped, in the server's own words. */
 export function stoppedWhere(log: string): string | undefined {
-  return log.match(/recovery stopping (?:before|after) [^\n]*/g)?.at(-1);
+  return log.match(/recovery stopping (?:before|after|at) [^\n]*/g)?.at(-1);
 }
 
 /** Leaves the pause and waits for the promotion. */
