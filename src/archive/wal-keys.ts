@@ -87,7 +87,7 @@ export function formatLog(log: bigint): string {
   return log.toString(16).toUpperCase().padStart(8, '0');
 }
 
-export function formatGroup(group: bigint): string {
+function formatGroup(group: bigint): string {
   return group.toString(16).toUpperCase().padStart(6, '0');
 }
 
