@@ -274,6 +274,26 @@ describe('a repository that someone has tampered with', () => {
     });
   }
 
+  it('cannot have configuration written elsewhere', async () => {
+    for (const names of ['["../evil.conf"]', '["global/pg_control"]', '["/tmp/evil"]', '{}', 'no JSON']) {
+      using made = new MadeUpCluster();
+      const repository = await testRepository();
+      const record = await backUpMadeUp(made, repository.cluster('main'));
+      const attachments: [string, Uint8Array][] = [
+        ['outside', Buffer.from(names)],
+        ['outside/../evil.conf', Buffer.from('evil')],
+        ['outside/global/pg_control', madeUpControl()],
+      ];
+      await plant(repository, record.id, [directory(''), directory('global')], attachments);
+      const target = join(made.root, 'restored', 'data');
+      await assert.rejects(restoreMadeUp(made, repository.cluster('main'), record, target), (error) => {
+        assert.ok(hasCode(error, 'manifest-hostile'), String(error));
+        return true;
+      });
+      assert.deepEqual([...readTree(join(made.root, 'restored')).keys()], ['data/backup_manifest']);
+    }
+  });
+
   it('cannot say where the link of a tablespace leads, nor make a file that runs as someone else', async () => {
     using made = new MadeUpCluster();
     made.addTablespace(16_400);
@@ -296,7 +316,12 @@ describe('a repository that someone has tampered with', () => {
 });
 
 /** Replaces a backup's manifest by one with these entries, without the checks of who writes one. */
-async function plant(repository: Repository, id: string, entries: readonly ManifestEntry[]): Promise<void> {
+async function plant(
+  repository: Repository,
+  id: string,
+  entries: readonly ManifestEntry[],
+  more: readonly (readonly [string, Uint8Array])[] = [],
+): Promise<void> {
   const cluster = repository.cluster('main');
   let label: Uint8Array;
   {
@@ -317,6 +342,7 @@ async function plant(repository: Repository, id: string, entries: readonly Manif
   const attachments: readonly (readonly [string, Uint8Array])[] = [
     ['backup_label', label],
     ['pg_control', madeUpControl()],
+    ...more,
   ];
   body.varint(attachments.length);
   for (const [name, bytes] of attachments) {
