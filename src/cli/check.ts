@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findGaps } from '../archive/recoverable.ts';
-import { readWalCatalogue } from '../archive/wal-catalogue.ts';
+import { lastingGaps } from '../archive/lasting-gaps.ts';
 import { adviseSettings } from '../backup/archiving-settings.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { archiveCommandOf } from './archive-script.ts';
@@ -55,7 +54,7 @@ export const runCheck: RunCommand = async (arguments_, context) => {
   } else {
     findings.push({ name: 'archiving', status: 'problem', message: 'not tried, since what is above is not right' });
   }
-  const gap = await gapFinding(access);
+  const gap = await gapFinding(access, context.signal);
   findings.push(gap);
   return report(findings, access.config.name, context, gap.status === 'problem');
 };
@@ -95,12 +94,12 @@ async function switchAndWait(
   };
 }
 
-async function gapFinding({ cluster, incarnation, store }: ClusterAccess): Promise<Finding> {
+async function gapFinding({ cluster, incarnation, store }: ClusterAccess, signal: AbortSignal): Promise<Finding> {
   const name = 'continuity';
   const backups = (await cluster.listBackups({ onDamaged: () => undefined })).filter(
     (backup) => backup.incarnation === incarnation.number,
   );
-  const gaps = findGaps(backups, await readWalCatalogue(store), store.segmentBytes);
+  const gaps = await lastingGaps(store, backups, { signal });
   const since = backups.length === 0 ? '' : ' since the first backup';
   if (gaps.length === 0) return { name, status: 'good', message: `the archived WAL has no gaps${since}` };
   return {

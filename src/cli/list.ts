@@ -10,8 +10,9 @@ import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes, formatDuration, formatIso, formatTable } from './format.ts';
 
-interface DamagedBackup {
-  readonly id: string;
+interface Damaged {
+  /** Of the backup; `null` where the catalogue of WAL cannot be read. */
+  readonly id: string | null;
   readonly code: string;
   readonly message: string;
 }
@@ -48,7 +49,8 @@ async function listOne(name: string, amongOthers: boolean, context: CliContext):
   try {
     const document = await describeCluster(name, context);
     for (const { id, code, message } of document.damaged) {
-      context.stderr(`warning: backup ${id} is not listed: ${code}: ${message}`);
+      const what = id === null ? 'what can be recovered is not known' : `backup ${id} is not listed`;
+      context.stderr(`warning: ${what}: ${code}: ${message}`);
     }
     return { document, text: toText(document), exitStatus: document.damaged.length > 0 ? 3 : 0 };
   } catch (error) {
@@ -62,7 +64,7 @@ async function listOne(name: string, amongOthers: boolean, context: CliContext):
 
 async function describeCluster(name: string, context: CliContext) {
   const { cluster, incarnation, incarnations } = await openCluster(context, name);
-  const damaged: DamagedBackup[] = [];
+  const damaged: Damaged[] = [];
   const backups = await cluster.listBackups({
     onDamaged: (id, error) => {
       if (!(error instanceof PgrecallError)) throw error;
@@ -73,8 +75,8 @@ async function describeCluster(name: string, context: CliContext) {
   for (const life of incarnations) {
     const own = backups.filter((backup) => backup.incarnation === life.number);
     if (life !== incarnation && own.length === 0) continue;
-    const catalogue = await readWalCatalogue(new WalStore(cluster, life));
-    lives.push({ number: life.number, catalogue, own, segmentBytes: life.segmentBytes });
+    const catalogue = await readOrNote(new WalStore(cluster, life), damaged);
+    if (catalogue) lives.push({ number: life.number, catalogue, own, segmentBytes: life.segmentBytes });
   }
   const last = lives.reduce<bigint | undefined>((time, { catalogue }) => later(time, lastCommit(catalogue)), undefined);
   return {
@@ -108,6 +110,17 @@ async function describeCluster(name: string, context: CliContext) {
       last === undefined ? null : Math.max(0, (context.now().getTime() - toUnixMillis(last)) / 1000),
     damaged,
   };
+}
+
+/** Damage there hides no backup; `verify` says where it is. */
+async function readOrNote(store: WalStore, damaged: Damaged[]): Promise<WalCatalogue | undefined> {
+  try {
+    return await readWalCatalogue(store);
+  } catch (error) {
+    if (!(error instanceof PgrecallError) || error.exitStatus !== 3) throw error;
+    damaged.push({ id: null, code: error.code, message: error.message });
+    return undefined;
+  }
 }
 
 function describeBackup(backup: BackupRecord) {

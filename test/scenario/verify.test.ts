@@ -198,6 +198,14 @@ for (const encrypted of [false, true]) {
         [[last, 'index']],
       );
       assert.deepEqual(harmed(index.verdict), [], 'an index can be made again');
+      const both = after_(() => {
+        flip(site.object(`wal-index/1/00000001/00000000/${last}`), 40);
+        flip(pathOf(last), -30);
+        const list = site.run(['list', 'main', '--json']);
+        assert.equal((list.json() as { backups: unknown[] }).backups.length, 2, 'it hides no backup');
+      });
+      assert.equal(both.status, 3);
+      assert.ok(both.verdict.wal[0]?.damage.some(({ name, what }) => name === last && what === 'content'));
       const without = after_(() => rmSync(site.object(`wal-index/1/00000001/00000000/${last}`)));
       assert.equal(without.status, 0);
       assert.deepEqual(without.verdict.wal[0]?.withoutIndex, [last]);
