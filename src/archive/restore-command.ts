@@ -29,8 +29,8 @@ export function restoreScriptPath(dataDirectory: string): string {
 }
 
 /** So many looks, this many seconds apart, at a segment that is being fetched; then it is fetched directly. */
-const pollSeconds = 0.005;
-const polls = 6000;
+const pollSeconds = 0.02;
+const polls = 1500;
 
 export function restoreCommandScript(options: ScriptOptions): string {
   const quote = quoteForShell;
