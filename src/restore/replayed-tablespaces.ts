@@ -27,10 +27,9 @@ export async function replayedTablespaces(
   };
   let before: SegmentIndex | undefined;
   for (const run of runsOf(path, from, until, wal.segmentBytes)) {
-    for await (const segment of wal.segments(run.timeline, run.first, run.last)) {
-      const index = await segment.index();
-      if (index && before?.endLsn === index.startLsn) take(joinRecord(before, index).events);
-      if (index) take(index.events);
+    for await (const index of wal.indexes(run.timeline, run.first, run.last)) {
+      if (before?.endLsn === index.startLsn) take(joinRecord(before, index).events);
+      take(index.events);
       before = index;
     }
   }

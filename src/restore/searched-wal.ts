@@ -16,6 +16,8 @@ export interface SearchedWal {
   readonly segmentBytes: number;
   /** The segments from `first` to `last` that are archived, beginnings included, in order. */
   segments(of: Timeline, first: SegmentNumber, last: SegmentNumber): AsyncIterable<SearchedSegment>;
+  /** The indexes of the same, for who needs them all: one log is opened once. Segments that cannot be read are left out. */
+  indexes(of: Timeline, first: SegmentNumber, last: SegmentNumber): AsyncIterable<SegmentIndex>;
   /** The records that lie wholly in a segment, in order; none where it is not there. Throws `wal-damaged`. */
   records(of: Timeline, number: SegmentNumber): Promise<Iterable<{ readonly lsn: Lsn; readonly endLsn: Lsn }>>;
 }
@@ -32,6 +34,7 @@ export function searchedWal(store: WalStore): SearchedWal {
   return {
     segmentBytes: store.segmentBytes,
     segments: (of, first, last) => searchSegments(store, of, first, last),
+    indexes: (of, first, last) => readIndexes(store, of, first, last),
     records: async (of, number) => {
       const name = formatSegmentName({ timeline: of, number }, store.segmentBytes);
       const whole = await store.getSegment(name);
