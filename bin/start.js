@@ -15,7 +15,7 @@ enableCompileCache(cache);
 process.env.NODE_COMPILE_CACHE = cache;
 
 // The launcher's, for this process alone: not for servers and others that are started from here.
-for (const name of ['MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_TOP_PAD_']) delete process.env[name];
+for (const name of ['MALLOC_ARENA_MAX', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_']) delete process.env[name];
 
 const sources = join(root, 'src', 'main.ts');
 await import(pathToFileURL(existsSync(sources) ? sources : join(root, 'dist', 'main.js')).href);
