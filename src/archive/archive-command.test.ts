@@ -41,6 +41,13 @@ class Site {
     writeFileSync(this.#script, script);
   }
 
+  /** Has the server wait with those files. */
+  wait(...names: readonly string[]): void {
+    mkdirSync(join(this.directory, 'pg_wal', 'archive_status'));
+    for (const waiting of names)
+      writeFileSync(join(this.directory, 'pg_wal', 'archive_status', `${waiting}.ready`), '');
+  }
+
   identity(): string {
     return fileIdentity(statSync(this.segment));
   }
@@ -93,10 +100,7 @@ describe('the archive_command', () => {
 
   it('starts an archiver where more waits, and pushes itself where that one does not come up', async () => {
     const site = new Site();
-    mkdirSync(join(site.directory, 'pg_wal', 'archive_status'));
-    for (const waiting of [name, '000000010000000000000008']) {
-      writeFileSync(join(site.directory, 'pg_wal', 'archive_status', `${waiting}.ready`), '');
-    }
+    site.wait(name, '000000010000000000000008');
     assert.equal((await site.archive()).status, 0);
     const [started, pushed] = [site.launcher.calls.indexOf('archive'), site.launcher.calls.indexOf('push')];
     assert.ok(started > 0 && pushed > started, site.launcher.calls.join(' '));
@@ -185,12 +189,18 @@ describe('the archive_command', () => {
   });
 
   it('ignores the failures of an archiver that is gone', async () => {
-    const site = new Site();
+    await ignoresOldFailure(new Site());
+    const waiting = new Site();
+    waiting.wait(name, '000000010000000000000008');
+    await ignoresOldFailure(waiting);
+  });
+
+  async function ignoresOldFailure(site: Site): Promise<void> {
     site.acknowledgements.failed(name, site.identity(), 'long ago');
     const { status, stderr } = await site.archive();
     assert.deepEqual([status, stderr], [0, '']);
-    assert.equal(site.launcher.calls[1], 'push');
-  });
+    assert.ok(site.launcher.calls.includes('push'));
+  }
 
   it('fails where the file is not there', async () => {
     const site = new Site();

@@ -64,6 +64,8 @@ working() {
 acknowledged && exit 0
 starter=none
 if ! working; then
+  # Of an archiver that is gone.
+  [ -e "$state/failed/$name" ] && rm -f "$state/failed/$name"
   case $path in /*) wal=\${path%/*} ;; *) wal=$PWD/\${path%/*} ;; esac
   set -- "$wal"/archive_status/*.ready
   if [ "$#" -gt 1 ]; then
