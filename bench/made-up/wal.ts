@@ -3,6 +3,7 @@ import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeGroups } from '../../src/archive/roll-up.ts';
 import { encodeSummary, summarize, type SegmentSummary } from '../../src/archive/segment-summary.ts';
+import { walObjectName } from '../../src/archive/wal-keys.ts';
 import type { WalStore } from '../../src/archive/wal-store.ts';
 import { ByteWriter } from '../../src/bytes/byte-writer.ts';
 import { formatSegmentName, segmentNumber, segmentStart, type SegmentNumber } from '../../src/postgres/segment-name.ts';
@@ -70,8 +71,8 @@ export class WalMaker {
         writeFileSync(this.#empty, '', { mode: 0o600 });
       }
       this.#named += 1;
-      const name = formatSegmentName({ timeline, number }, segmentBytes);
-      linkSync(this.#empty, join(folder, `${name}-${hash('sha256', name)}`));
+      const segment = formatSegmentName({ timeline, number }, segmentBytes);
+      linkSync(this.#empty, join(folder, walObjectName({ segment, kind: 'segment', digest: hash('sha256', segment) })));
     }
   }
 
