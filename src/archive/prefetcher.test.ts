@@ -50,7 +50,7 @@ class Site {
     this.#running = runPrefetcher({
       directory: this.directory,
       segmentBytes: mebibyte,
-      after: segmentAt(4),
+      first: segmentAt(5),
       has: async (name) => name.slice(0, 8) === '00000001' && name <= this.last,
       fetch: async (name, path) => this.#fetch(name, path),
       parallel: 3,

@@ -18,8 +18,8 @@ import {
 export interface PrefetcherOptions {
   readonly directory: string;
   readonly segmentBytes: number;
-  /** The segment that the server was given last. */
-  readonly after: SegmentName;
+  /** The first to fetch. */
+  readonly first: SegmentName;
   /** Whether the archive has a segment of that name. */
   readonly has: (name: string) => Promise<boolean>;
   /** Puts a segment to `path`, whole, by rename from the directory named; false where the archive has none. */
@@ -72,7 +72,7 @@ class Prefetcher {
   constructor(options: PrefetcherOptions) {
     this.#options = options;
     this.#limit = Math.max(2, Math.min(aheadSegments, Math.floor(aheadBytes / options.segmentBytes)));
-    this.#next = following(options.after);
+    this.#next = options.first;
   }
 
   async run(): Promise<{ readonly fetched: number }> {
@@ -80,13 +80,15 @@ class Prefetcher {
     removeEarlier(directory);
     // Apart: the directory itself is watched, and every write in it would wake us.
     mkdirSync(this.#workingDirectory, { recursive: true, mode: 0o700 });
-    this.#write('pid', `${process.pid}\n`);
     const watcher = watch(directory, () => this.#wake());
     watcher.on('error', () => this.#wake());
     const onAbort = (): void => this.#wake();
     signal.addEventListener('abort', onAbort);
     let busyMs = performance.now();
     try {
+      await this.#announce();
+      // Only now: the script takes what a prefetcher that runs does not announce for something it will not fetch.
+      this.#write('pid', `${process.pid}\n`);
       while (!signal.aborted && isNeeded()) {
         const woken = new Promise<void>((resolve) => {
           this.#wake = resolve;

@@ -86,8 +86,11 @@ describe('the restore_command', () => {
       const site = new Site();
       prepare(site);
       assert.equal((await site.restore()).status, 0);
+      const { calls } = site.launcher;
+      // Where none runs that is alive, one is started for what follows.
+      assert.equal(calls.includes('prefetch'), i < 3, `case ${i}`);
       assert.deepEqual(
-        site.launcher.calls,
+        calls.slice(calls.indexOf('get') - 1),
         [
           'wal',
           'get',

@@ -2,11 +2,12 @@ import { quoteForShell, type ScriptOptions } from './archive-command.ts';
 
 /*
  * The script that a recovering server calls for each WAL file that it wants (restore_command). A prefetcher
- * (prefetcher.ts) fetches segments ahead; the usual call takes one by a rename, in a millisecond.
+ * (prefetcher.ts), which the script starts where none runs, fetches segments ahead; the usual call takes one by a
+ * rename, in a millisecond. What the prefetcher does not announce is asked of `wal get`.
  *
  *   <data directory>/pg_wal/pgrecall/ahead.<boot>/<segment>           whole, to be taken
  *   <data directory>/pg_wal/pgrecall/ahead.<boot>/<segment>.coming    being fetched
- *   <data directory>/pg_wal/pgrecall/ahead.<boot>/pid                 the prefetcher's process
+ *   <data directory>/pg_wal/pgrecall/ahead.<boot>/pid                 the prefetcher's process, once it has announced the first
  *
  * <boot> is the system's boot identifier: what was fetched ahead is not synced, and must never be taken after a power
  * cut. Exit 1 says that the archive has no such file, which ends a recovery. Nothing else that goes wrong may be
@@ -32,6 +33,9 @@ export function restoreScriptPath(dataDirectory: string): string {
 const pollSeconds = 0.02;
 const polls = 1500;
 
+/** A prefetcher ends after so long without demand. */
+const idleExitSeconds = 60;
+
 export function restoreCommandScript(options: ScriptOptions): string {
   const quote = quoteForShell;
   return `#!/bin/sh
@@ -50,8 +54,25 @@ working() {
 }
 
 take && exit 0
+starter=none
+case $name in
+*.*) ;;
+*)
+  if ! working; then
+    # In a session of its own: what the server does to this script's process group does not concern it.
+    detach=$(command -v setsid)
+    \${detach:+"$detach"} ${quote(options.launcher)} wal prefetch "$name" "$ahead" --cluster ${quote(options.cluster)} --config ${quote(options.configFile)} --including --while ${quote(options.dataDirectory)} --idle-exit ${idleExitSeconds} </dev/null >/dev/null 2>&1 &
+    starter=$!
+  fi
+  ;;
+esac
 tries=${polls}
-while [ "$tries" -gt 0 ] && [ -e "$ahead/$name.coming" ] && working; do
+while [ "$tries" -gt 0 ]; do
+  if working; then
+    [ -e "$ahead/$name.coming" ] || break
+  else
+    [ "$starter" != none ] && kill -0 "$starter" 2>/dev/null || break
+  fi
   sleep ${pollSeconds}
   take && exit 0
   tries=$((tries - 1))

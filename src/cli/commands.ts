@@ -147,6 +147,7 @@ export const commands: readonly CommandSpec[] = [
     options: [
       { flags: '--cluster <cluster>', help: 'whose WAL it is' },
       { flags: '--idle-exit <seconds>', help: 'end after so long without demand' },
+      { flags: '--including', help: 'the named one as well', hidden: true },
       { flags: '--while <dir>', help: 'end when the server of this data directory no longer recovers', hidden: true },
       jobs,
     ],

@@ -1,14 +1,12 @@
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fetchFile } from '../archive/fetch-file.ts';
 import { sayWanted } from '../archive/prefetcher.ts';
 import { absentStatus, aheadDirectory } from '../archive/restore-command.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
-import { startInBackground } from './background.ts';
-import { openCluster, type ClusterAccess } from './cluster-access.ts';
+import { openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
-import type { CliContext } from './context.ts';
 import { requiredPositional, textOption } from './options.ts';
 import { reportError } from './report-error.ts';
 
@@ -30,7 +28,7 @@ export const runWalGet: RunCommand = async (arguments_, context) => {
   }
   try {
     const access = await openCluster(context, textOption(arguments_.options, 'cluster'));
-    if (isSegmentName(name)) prefetch(name, ahead, access, context);
+    if (isSegmentName(name)) sayWhatWasWanted(name, ahead);
     return (await fetchFile(access.store, name, path)) ? 0 : absentStatus;
   } catch (error) {
     context.stderr(reportError(error).text);
@@ -38,41 +36,8 @@ export const runWalGet: RunCommand = async (arguments_, context) => {
   }
 };
 
-const idleExitSeconds = 60;
-
-/** Has the segments that follow fetched while the server replays this one. */
-function prefetch(name: string, dataDirectory: string, { config }: ClusterAccess, context: CliContext): void {
+/** A prefetcher that runs has guessed wrong: it is to go on from here. */
+function sayWhatWasWanted(name: string, dataDirectory: string): void {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  const directory = aheadDirectory(dataDirectory, boot);
-  if (isRunning(directory)) {
-    sayWanted(directory, name);
-    return;
-  }
-  startInBackground(
-    context.launcher,
-    [
-      'wal',
-      'prefetch',
-      name,
-      directory,
-      '--cluster',
-      config.name,
-      '--config',
-      config.configFile,
-      '--idle-exit',
-      String(idleExitSeconds),
-      '--while',
-      dirname(dirname(dirname(directory))),
-    ],
-    '/',
-  );
-}
-
-function isRunning(directory: string): boolean {
-  try {
-    process.kill(Number(readFileSync(`${directory}/pid`, 'utf8')), 0);
-    return true;
-  } catch {
-    return false;
-  }
+  sayWanted(aheadDirectory(dataDirectory, boot), name);
 }

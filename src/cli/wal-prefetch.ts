@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fetchInThreads } from '../archive/archive-threads.ts';
 import { runPrefetcher } from '../archive/prefetcher.ts';
-import { parseSegmentName } from '../postgres/segment-name.ts';
+import { parseSegmentName, segmentNumber } from '../postgres/segment-name.ts';
 import { acquireLock } from '../repository/lock.ts';
 import { LocalStorage } from '../storage/local.ts';
 import { openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
-import { numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
+import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 
 /** `pgrecall wal prefetch NAME DIRECTORY --cluster C`: fetches what follows NAME ahead of a server that recovers. */
 export const runWalPrefetch: RunCommand = async (arguments_, context) => {
@@ -15,7 +15,8 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   const name = requiredPositional(arguments_, 'name');
   const directory = resolve(context.cwd, requiredPositional(arguments_, 'directory'));
   const { config, repository, incarnation, store } = await openCluster(context, textOption(options, 'cluster'));
-  const after = parseSegmentName(name, store.segmentBytes);
+  const { timeline, number } = parseSegmentName(name, store.segmentBytes);
+  const first = flagOption(options, 'including') ? number : segmentNumber(number + 1n);
   await using lock = await acquireLock(new LocalStorage(resolve(directory, '..')), 'locks', 'prefetcher', {
     purpose: 'wal prefetch',
     now: () => context.now(),
@@ -35,7 +36,7 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   const { fetched } = await runPrefetcher({
     directory,
     segmentBytes: store.segmentBytes,
-    after,
+    first: { timeline, number: first },
     has: async (segment) => (await store.findSegment(segment)) !== undefined,
     fetch: async (segment, path, workingDirectory) => pool.run({ name: segment, path, workingDirectory }),
     parallel: jobs * 2,
