@@ -7,7 +7,7 @@ export async function eventually(
   isSo: () => Promise<boolean> | boolean,
   options: { readonly timeoutMs?: number; readonly pauseMs?: number } = {},
 ): Promise<void> {
-  const deadline = performance.now() + (options.timeoutMs ?? 60_000);
+  const deadline = performance.now() + (options.timeoutMs ?? 180_000);
   while (!(await isSo())) {
     if (performance.now() > deadline) assert.fail(`waited in vain: ${typeof what === 'string' ? what : what()}`);
     await sleep(options.pauseMs ?? 20);
