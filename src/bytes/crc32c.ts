@@ -3,7 +3,8 @@
  * Slicing-by-8: eight tables, eight bytes a step.
  */
 
-const tables = makeTables();
+/** Made when first used: 5 ms, which a start that checks nothing does not have to pay. */
+let tables: Uint32Array | undefined;
 
 function makeTables(): Uint32Array {
   const made = new Uint32Array(8 * 256);
@@ -26,6 +27,7 @@ export function crc32c(bytes: Uint8Array, previous = 0): number {
 
 /** The same of `bytes[start, end)`, without making a view of them. */
 export function crc32cRange(bytes: Uint8Array, start: number, end: number, previous = 0): number {
+  tables ??= makeTables();
   const t = tables;
   let c = ~previous;
   let at = start;

@@ -98,7 +98,8 @@ export class LocalStorage implements Storage {
   async *list(prefix: string): AsyncIterable<StorageEntry> {
     checkPrefix(prefix);
     this.#rootDirectory.note();
-    yield* this.#entries(this.#path(prefix));
+    // Not yield*, which takes each entry for a promise.
+    for (const entry of this.#entries(this.#path(prefix))) yield entry;
   }
 
   async delete(key: string): Promise<void> {
