@@ -77,7 +77,7 @@ export class SqlSession {
       const { rows } = await this.#client.query<T>(sql, [...parameters]);
       return rows;
     } catch (error) {
-      if (error instanceof Error && 'severity' in error) throw error;
+      if (error instanceof Error && 'severity' in error && !isShutdown(error)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       throw new PgrecallError('connection', `the connection to the server is gone: ${reason}`, {
         hint: 'the server was stopped or restarted, or the network was cut',
@@ -100,6 +100,11 @@ export class SqlSession {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** admin_shutdown, crash_shutdown: the server says good-bye on a session that it ends. */
+function isShutdown(error: Error): boolean {
+  return 'code' in error && (error.code === '57P01' || error.code === '57P02');
 }
 
 /** What the library's types leave out. */

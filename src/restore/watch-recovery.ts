@@ -26,17 +26,19 @@ export interface WatchedServer {
 
 const pollMs = 100;
 
-/** Reads the state once; `undefined` while the server takes no connections yet. */
+/** Reads the state once; `undefined` while the server takes no connections yet, or no longer. */
 async function readRecoveryState(uri: string): Promise<RecoveryState | undefined> {
-  let session: SqlSession;
   try {
-    session = await SqlSession.connect(uri, { applicationName: 'pgrecall', connectTimeoutMs: 5000 });
+    await using session = await SqlSession.connect(uri, { applicationName: 'pgrecall', connectTimeoutMs: 5000 });
+    return await queryRecoveryState(session);
   } catch (error) {
     if (hasCode(error, 'connection')) return undefined;
     throw error;
   }
-  await using open = session;
-  const [row] = await open.query<{
+}
+
+async function queryRecoveryState(session: SqlSession): Promise<RecoveryState | undefined> {
+  const [row] = await session.query<{
     in_recovery: boolean;
     pause_state: string | null;
     lsn: string | null;

@@ -110,10 +110,7 @@ describe('a cluster with a tablespace, archived after its backup', () => {
   it('is restored to the moment before, looked at, and resumed', async () => {
     const restored = restore('paused', '--target-name', 'before the mistake', '--start', '--port', '5441');
     assert.equal(restored.started?.state, 'paused');
-    assert.match(
-      restored.started.stopped ?? '',
-      /recovery stopping at restore point "before the mistake"/,
-    );
+    assert.match(restored.started.stopped ?? '', /recovery stopping at restore point "before the mistake"/);
     assert.equal(await count(restored), 1);
     const auto = readFileSync(join(restored.directory, 'postgresql.auto.conf'), 'utf8');
     assert.match(auto, /^archive_mode = 'off'$/m);
