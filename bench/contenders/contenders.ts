@@ -5,7 +5,7 @@ import { pgBasebackup, pgBasebackupLz4, pgBasebackupZstd } from './pg-basebackup
 import { pgrecall, pgrecallEncrypted } from './pgrecall.ts';
 
 /** In the order of a report's tables. */
-export const contenders: readonly Contender[] = [
+const contenders: readonly Contender[] = [
   pgrecall,
   pgrecallEncrypted,
   pgBackRestLz4,
