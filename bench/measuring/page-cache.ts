@@ -27,11 +27,10 @@ function fillFreeMemory(junkFile: string): void {
   const descriptor = openSync(junkFile, existsSync(junkFile) ? 'r' : 'w+');
   try {
     if (junkAt === 0) makeSparse(descriptor);
-    while (freeBytes() > leftBytes) {
-      for (let i = 0; i < 64; i += 1) {
-        readSync(descriptor, chunk, 0, chunk.length, junkAt);
-        junkAt = (junkAt + chunk.length) % junkBytes;
-      }
+    // Not for ever: others may free what is filled here.
+    for (let left = freeBytes() - leftBytes; left > 0; left -= chunk.length) {
+      readSync(descriptor, chunk, 0, chunk.length, junkAt);
+      junkAt = (junkAt + chunk.length) % junkBytes;
     }
   } finally {
     closeSync(descriptor);
