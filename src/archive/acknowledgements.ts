@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
+import { announcement } from './announced-process.ts';
 import { archiverDirectory } from './archive-command.ts';
 
 /**
@@ -16,7 +17,7 @@ export class Acknowledgements {
   }
 
   announce(pid: number): void {
-    this.#write('pid', `${pid}\n`);
+    this.#write('pid', announcement(pid));
   }
 
   withdraw(): void {

@@ -188,6 +188,17 @@ describe('the archive_command', () => {
     }
   });
 
+  it('does not wait for a process that has the number of an archiver long dead', async () => {
+    for (const line of [`${process.pid} 1`, `${process.pid}`, `${process.pid} `, 'nonsense', '']) {
+      const site = new Site();
+      writeFileSync(join(site.acknowledgements.directory, 'pid'), `${line}\n`);
+      const { status, elapsedMs } = await site.archive();
+      assert.equal(status, 0);
+      assert.ok(elapsedMs < 10_000, `${line}: ${elapsedMs} ms`);
+      assert.equal(site.launcher.calls[1], 'push');
+    }
+  });
+
   it('ignores the failures of an archiver that is gone', async () => {
     await ignoresOldFailure(new Site());
     const waiting = new Site();

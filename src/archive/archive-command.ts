@@ -1,3 +1,5 @@
+import { announcedRunsScript } from './announced-process.ts';
+
 /*
  * The script that PostgreSQL calls for each finished WAL file (archive_command): plain POSIX sh, so that the usual
  * call costs two processes of a millisecond each and no start of Node.
@@ -10,7 +12,7 @@
  * runs and more files wait than this one, the script starts one, which ends when there is nothing to do for a while.
  * A single file is pushed directly.
  *
- *   <state>/archiver/pid           the archiver's process
+ *   <state>/archiver/pid           the archiver's process (announced-process.ts)
  *   <state>/archiver/ok/<file>     "<inode> <size> <mtime>" of the file that was stored
  *   <state>/archiver/failed/<file> the same line, then why it could not be stored
  */
@@ -57,9 +59,7 @@ acknowledged() {
 failed() {
   { read -r line && [ "$line" = "$identity" ] && cat; } <"$state/failed/$name" >&2
 }
-working() {
-  read -r pid 2>/dev/null <"$state/pid" && kill -0 "$pid" 2>/dev/null
-}
+${announcedRunsScript('working', '"$state/pid"')}
 
 acknowledged && exit 0
 starter=none

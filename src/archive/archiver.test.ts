@@ -16,6 +16,7 @@ import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { Acknowledgements } from './acknowledgements.ts';
+import { announcement } from './announced-process.ts';
 import { fileIdentity } from './archive-command.ts';
 import { runArchiver, type ArchiveEvent, type ArchiverOptions, type ArchiveResult } from './archiver.ts';
 import type { PushedFile } from './push-file.ts';
@@ -117,7 +118,7 @@ describe('the archiver', () => {
     const site = new Site();
     const running = site.run();
     await eventually('it announces itself', () => existsSync(join(site.acknowledgements.directory, 'pid')));
-    assert.equal(readFileSync(join(site.acknowledgements.directory, 'pid'), 'utf8'), `${process.pid}\n`);
+    assert.equal(readFileSync(join(site.acknowledgements.directory, 'pid'), 'utf8'), announcement(process.pid));
     site.finish(nameOf(1));
     await eventually('1 is acknowledged', () => site.acknowledged().includes(nameOf(1)));
     site.done(nameOf(1));

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
+import { announcement } from './announced-process.ts';
 import {
   formatSegmentName,
   isSegmentName,
@@ -88,7 +89,7 @@ class Prefetcher {
     try {
       await this.#announce();
       // Only now: the script takes what a prefetcher that runs does not announce for something it will not fetch.
-      this.#write('pid', `${process.pid}\n`);
+      this.#write('pid', announcement(process.pid));
       while (!signal.aborted && isNeeded()) {
         const woken = new Promise<void>((resolve) => {
           this.#wake = resolve;

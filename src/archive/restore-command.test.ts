@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StubLauncher, runScript, type Ended } from '../../test/support/scripts.ts';
+import { announcement } from './announced-process.ts';
 import { absentStatus, aheadDirectory, restoreCommandScript, restoreScriptPath } from './restore-command.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'pgrecall-restore-command-'));
@@ -61,7 +62,7 @@ describe('the restore_command', () => {
   it('waits for a segment that is coming', async () => {
     const site = new Site();
     const ahead = site.ahead();
-    writeFileSync(join(ahead, 'pid'), `${process.pid}\n`);
+    writeFileSync(join(ahead, 'pid'), announcement(process.pid));
     writeFileSync(join(ahead, `${name}.coming`), '');
     const restored = site.restore();
     await sleep(200);
@@ -80,7 +81,12 @@ describe('the restore_command', () => {
         writeFileSync(join(site.ahead(), `${name}.coming`), '');
         writeFileSync(join(site.ahead(), 'pid'), '999999999\n');
       },
-      (site) => writeFileSync(join(site.ahead(), 'pid'), `${process.pid}\n`),
+      (site) => {
+        writeFileSync(join(site.ahead(), `${name}.coming`), '');
+        // Another process has the number now.
+        writeFileSync(join(site.ahead(), 'pid'), `${process.pid} 1\n`);
+      },
+      (site) => writeFileSync(join(site.ahead(), 'pid'), announcement(process.pid)),
     ];
     for (const [i, prepare] of arrange.entries()) {
       const site = new Site();
@@ -88,7 +94,7 @@ describe('the restore_command', () => {
       assert.equal((await site.restore()).status, 0);
       const { calls } = site.launcher;
       // Where none runs that is alive, one is started for what follows.
-      assert.equal(calls.includes('prefetch'), i < 3, `case ${i}`);
+      assert.equal(calls.includes('prefetch'), i < 4, `case ${i}`);
       assert.deepEqual(
         calls.slice(calls.indexOf('get') - 1),
         [
@@ -111,7 +117,7 @@ describe('the restore_command', () => {
   it('goes on by itself when the prefetcher gives a segment up', async () => {
     const site = new Site();
     const ahead = site.ahead();
-    writeFileSync(join(ahead, 'pid'), `${process.pid}\n`);
+    writeFileSync(join(ahead, 'pid'), announcement(process.pid));
     writeFileSync(join(ahead, `${name}.coming`), '');
     const restored = site.restore();
     await sleep(100);

@@ -1,3 +1,4 @@
+import { announcedRunsScript } from './announced-process.ts';
 import { quoteForShell, type ScriptOptions } from './archive-command.ts';
 
 /*
@@ -49,9 +50,7 @@ ahead=${quote(`${options.dataDirectory}/pg_wal/pgrecall/ahead.`)}$boot
 take() {
   [ -f "$ahead/$name" ] && mv "$ahead/$name" "$path"
 }
-working() {
-  read -r pid 2>/dev/null <"$ahead/pid" && kill -0 "$pid" 2>/dev/null
-}
+${announcedRunsScript('working', '"$ahead/pid"')}
 
 take && exit 0
 starter=none

@@ -65,8 +65,8 @@ function exists(pid: number): boolean {
   }
 }
 
-/** `undefined` where there is no such process, or only what its parent has not yet noticed of it (a zombie). */
-function startTicksOf(pid: number): string | undefined {
+/** Clock ticks from boot to its start; `undefined` where there is no such process, or only what its parent has not yet noticed of it (a zombie). */
+export function startTicksOf(pid: number): string | undefined {
   const stat = readText(`/proc/${pid}/stat`);
   // The name of the program stands in parentheses and may contain any character.
   const after = stat.slice(stat.lastIndexOf(')') + 2).split(' ');

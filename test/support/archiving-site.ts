@@ -50,7 +50,7 @@ export class ArchivingSite extends CommandSite {
   /** The process of the archiver that works ahead; `undefined` where none does. */
   archiverPid(): number | undefined {
     const path = join(this.stateDirectory, 'archiver', 'pid');
-    const pid = existsSync(path) ? Number(readFileSync(path, 'utf8')) : 0;
+    const pid = existsSync(path) ? Number.parseInt(readFileSync(path, 'utf8'), 10) : 0;
     return pid > 0 && isAlive(pid) ? pid : undefined;
   }
 
