@@ -14,17 +14,17 @@ export function treeAnonymousBytes(pid: number): number {
   return sum;
 }
 
-/**
- * CPU seconds that a process has used, its children that ended and were waited for, and those that live: of a server,
- * everything that it did, parallel workers and backends included.
- */
+/** CPU seconds of a process, of what it has started and waited for, and of its descendants that live. */
 export function treeCpuSeconds(pid: number): number {
+  return childrenOf(pid).reduce((sum, child) => sum + treeCpuSeconds(child), processCpuSeconds(pid));
+}
+
+/** The same without those that live. */
+export function processCpuSeconds(pid: number): number {
   const stat = readProc(pid, 'stat');
   // utime, stime, cutime, cstime are fields 14 to 17; the name in the second may hold anything but ends at the last ')'.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  let seconds = fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / ticksPerSecond;
-  for (const child of childrenOf(pid)) seconds += treeCpuSeconds(child);
-  return seconds;
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / ticksPerSecond;
 }
 
 /** USER_HZ, the same on every architecture of Linux that PostgreSQL is packaged for. */

@@ -6,7 +6,7 @@ import { slug } from '../contenders/contenders.ts';
 import { machineCpuSeconds } from '../measuring/machine-use.ts';
 import { measure, type Step } from '../measuring/measure.ts';
 import { preparePageCache } from '../measuring/page-cache.ts';
-import { treeCpuSeconds } from '../measuring/process-tree.ts';
+import { processCpuSeconds, treeCpuSeconds } from '../measuring/process-tree.ts';
 import type { SourceCluster } from '../source/source-cluster.ts';
 import { markReady, type WalSet } from '../source/wal-set.ts';
 import { checkRestored, checkSame } from './check-copies.ts';
@@ -126,8 +126,9 @@ class Round {
   ): Promise<void> {
     const { number: round, reaper, report } = this.#options;
     const stored = sizeOf(repository);
-    // All that descends from the reaper and not from this process: the server, and whatever of it has detached itself.
-    const serverSeconds = (): number => treeCpuSeconds(reaper) - treeCpuSeconds(process.pid);
+    // All that lives below the reaper, and what of it has ended, but not what this process has waited for: the server,
+    // and whatever of it has detached itself.
+    const serverSeconds = (): number => treeCpuSeconds(reaper) - processCpuSeconds(process.pid);
     const before = { server: serverSeconds(), machine: machineCpuSeconds(), own: process.cpuUsage() };
     const logFile = join(directory, `${operation}.log`);
     const measured = await measure({ steps, env, workDirectory: directory, cwd, logFile });
