@@ -5,23 +5,18 @@ import { describe, it } from 'node:test';
 import { readWalCatalogue } from '../../src/archive/wal-catalogue.ts';
 import type { SqlSession } from '../../src/connection/sql-session.ts';
 import { isSegmentName } from '../../src/postgres/segment-name.ts';
-import { ArchivingSite, archivingSettings, kill, readyNames } from '../support/archiving-site.ts';
+import {
+  ArchivingSite,
+  archivingCluster,
+  archivingSettings,
+  fill,
+  kill,
+  readyNames,
+} from '../support/archiving-site.ts';
 import { TestCluster, majors, type Major } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 
 /* WAL on its way from a server into the repository and back, through the scripts that PostgreSQL calls. */
-
-async function archivingCluster(major: Major, settings: Record<string, string> = {}): Promise<TestCluster> {
-  return TestCluster.create({ major, walSegmentMiB: 1, settings: { ...archivingSettings, ...settings } });
-}
-
-/** About so many segments of 1 MiB. */
-async function fill(session: SqlSession, segments: number): Promise<void> {
-  await session.query('CREATE TABLE IF NOT EXISTS filled (number int, text text)');
-  for (let i = 0; i < segments; i += 1) {
-    await session.query('INSERT INTO filled SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 2500) i');
-  }
-}
 
 async function failures(session: SqlSession): Promise<number> {
   const [row] = await session.query<{ failed: number }>('SELECT failed_count::int AS failed FROM pg_stat_archiver');
@@ -338,87 +333,5 @@ describe('what must not be replayed', () => {
     writeFileSync(path, good);
     await using copy = await TestCluster.over(target, 18);
     assert.deepEqual(await heard(copy), ['after the damage']);
-  });
-});
-
-describe('the wal commands', () => {
-  it('tell what they did by their exit status, and in JSON', async () => {
-    await using cluster = await archivingCluster(15);
-    await using site = await ArchivingSite.of(cluster);
-    {
-      await using session = await cluster.session();
-      await site.archiveAll(cluster);
-      // From now on everything waits.
-      await session.query("ALTER SYSTEM SET archive_command = 'false'");
-      await session.query('SELECT pg_reload_conf()');
-      await fill(session, 4);
-      await session.query('SELECT pg_switch_wal()');
-    }
-    await site.endProcesses();
-    await cluster.stop();
-    const waiting = readyNames(cluster).filter(isSegmentName);
-    assert.ok(waiting.length >= 4);
-    const [first = '', second = ''] = waiting;
-    const walFile = (name: string): string => join(cluster.dataDirectory, 'pg_wal', name);
-    const ran = (...words: readonly string[]): { status: number | null; json: unknown } => {
-      const { status, stdout, stderr } = site.run([...words, '--json']);
-      assert.ok(status === 0 || stderr !== '' || words.includes('list'), 'a failure says why');
-      return { status, json: JSON.parse(stdout === '' ? 'null' : stdout) as unknown };
-    };
-    const codeOf = (json: unknown): string | undefined => (json as { error?: { code: string } }).error?.code;
-
-    const missing = ran('wal', 'get', second, join(site.directory, 'x'), '--cluster', 'main');
-    assert.deepEqual([missing.status, codeOf(missing.json)], [1, 'wal-absent']);
-    const pushed = ran('wal', 'push', walFile(second), '--cluster', 'main');
-    assert.deepEqual(pushed, { status: 0, json: { name: second, cluster: 'main', stored: 'stored' } });
-    assert.equal(ran('wal', 'push', walFile(second), '--cluster', 'main').status, 0);
-
-    const gap = ran('wal', 'list', 'main');
-    assert.equal(gap.status, 3);
-    assert.equal((gap.json as { gaps: unknown[] }).gaps.length, 1);
-
-    const archived = ran('wal', 'archive', 'main', '--once');
-    assert.deepEqual(archived, {
-      status: 0,
-      json: { cluster: 'main', stored: waiting.length - 1, alreadyThere: 1 },
-    });
-    assert.deepEqual(ran('wal', 'archive', 'main', '--once').json, {
-      cluster: 'main',
-      stored: 0,
-      alreadyThere: waiting.length,
-    });
-    assert.equal(readyNames(cluster).length, waiting.length, 'the server’s own notes are the server’s');
-    assert.equal(ran('wal', 'list', 'main').status, 0);
-
-    const fetched = join(cluster.socketDirectory, 'fetched');
-    assert.equal(ran('wal', 'get', first, fetched, '--cluster', 'main').status, 0);
-    assert.ok(readFileSync(fetched).equals(readFileSync(walFile(first))));
-    assert.deepEqual(
-      [ran('wal', 'get', 'nonsense', fetched), ran('wal', 'push', join(cluster.dataDirectory, 'PG_VERSION'))].map(
-        ({ status, json }) => [status, codeOf(json)],
-      ),
-      [
-        [2, 'wal-name'],
-        [2, 'wal-name'],
-      ],
-    );
-    const nowhere = ran('wal', 'archive', 'main', '--once', '--data-directory', join(site.directory, 'nowhere'));
-    assert.deepEqual([nowhere.status, codeOf(nowhere.json)], [1, 'data-directory']);
-
-    await using another = await TestCluster.create({ major: 15, walSegmentMiB: 1 });
-    const foreign = readdirSync(join(another.dataDirectory, 'pg_wal')).find(isSegmentName) ?? '';
-    const refused = ran('wal', 'push', join(another.dataDirectory, 'pg_wal', foreign), '--cluster', 'main');
-    assert.deepEqual([refused.status, codeOf(refused.json)], [1, 'wal-other-cluster']);
-
-    const running = site.start(['wal', 'archive', 'main']);
-    await eventually('the archiver runs', () => site.archiverPid() !== undefined);
-    const busy = ran('wal', 'archive', 'main', '--once');
-    assert.deepEqual([busy.status, codeOf(busy.json)], [5, 'locked']);
-    const ended = new Promise((resolve) => {
-      running.on('exit', resolve);
-    });
-    running.kill('SIGTERM');
-    assert.equal(await ended, 0);
-    assert.equal(site.archiverPid(), undefined);
   });
 });

@@ -3,10 +3,11 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WalStore } from '../../src/archive/wal-store.ts';
+import type { SqlSession } from '../../src/connection/sql-session.ts';
 import { isHistoryName, isSegmentName } from '../../src/postgres/segment-name.ts';
 import { openRepository } from '../../src/repository/repository.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
-import type { TestCluster } from './cluster.ts';
+import { TestCluster, type Major } from './cluster.ts';
 import { CommandSite } from './command-site.ts';
 import { eventually } from './eventually.ts';
 
@@ -19,6 +20,18 @@ export const archivingSettings = {
   wal_keep_size: '512MB',
   max_wal_size: '1GB',
 };
+
+export async function archivingCluster(major: Major, settings: Record<string, string> = {}): Promise<TestCluster> {
+  return TestCluster.create({ major, walSegmentMiB: 1, settings: { ...archivingSettings, ...settings } });
+}
+
+/** About so many segments of 1 MiB. */
+export async function fill(session: SqlSession, segments: number): Promise<void> {
+  await session.query('CREATE TABLE IF NOT EXISTS filled (number int, text text)');
+  for (let i = 0; i < segments; i += 1) {
+    await session.query('INSERT INTO filled SELECT i, repeat(md5(i::text), 10) FROM generate_series(1, 2500) i');
+  }
+}
 
 /** A site whose server archives through the script that `init` makes. */
 export class ArchivingSite extends CommandSite {
