@@ -30,7 +30,7 @@ else
   step 'unused code' knip
   step kernels sh scripts/build-kernels.sh --check
   step build sh scripts/build.sh --check
-  step tests tests 'src/**/*.test.ts' 'test/**/*.test.ts'
+  step tests tests 'src/**/*.test.ts' 'test/**/*.test.ts' 'bench/**/*.test.ts'
 fi
 
 [ -z "$failed" ] || { echo "FAILED: $failed" >&2; exit 1; }
