@@ -63,7 +63,8 @@ function stateDirectory({ directory }: Site): string {
 
 function archiverOf(site: Site): number | undefined {
   try {
-    const pid = Number(readFileSync(join(stateDirectory(site), 'archiver', 'pid'), 'utf8'));
+    const announced = readFileSync(join(stateDirectory(site), 'archiver', 'pid'), 'utf8');
+    const pid = Number.parseInt(announced, 10);
     process.kill(pid, 0);
     return pid;
   } catch {
