@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { resumeRecovery } from '../restore/watch-recovery.ts';
 import type { RunCommand } from './command.ts';
 import { secondsOption, textOption } from './options.ts';
+import { becomeOwnerOf } from './privileges.ts';
 import { findServer } from './watched-server.ts';
 
 const defaultTimeoutMs = 300_000;
@@ -21,6 +23,8 @@ export const runResume: RunCommand = async (arguments_, context) => {
       hint: 'name it with --directory',
     });
   }
+  // A local server takes the word of its own user (peer authentication), root's it does not.
+  if (existsSync(dataDirectory)) becomeOwnerOf(dataDirectory);
   const state = await resumeRecovery(findServer(dataDirectory, { connection: config?.connection, env: context.env }), {
     timeoutMs: secondsOption(arguments_.options, 'timeout') ?? defaultTimeoutMs,
     now: context.now,
