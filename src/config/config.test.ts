@@ -9,7 +9,7 @@ import { configFrom, defaultStateDirectory, loadConfig, type Config } from './co
 import { camelCase, definitionsFor } from './options.ts';
 
 const file = '/etc/pgrecall/pgrecall.toml';
-const world = { cwd: '/work', home: '/home/admin' };
+const world = { cwd: '/srv', home: '/home/admin' };
 
 function config(text: string, env: NodeJS.ProcessEnv = {}, flags: Record<string, unknown> = {}): Config {
   return configFrom(file, parseToml(text, file), { ...world, env, flags });
@@ -60,12 +60,12 @@ describe('the configuration', () => {
   it('gives way to the environment, and that to the command line', () => {
     const env = { PGRECALL_REPOSITORY: 'elsewhere', PGRECALL_JOBS: '5', PGRECALL_SLOT: '' };
     const main = config(whole, env, { jobs: '7', keep: true }).cluster('main');
-    assert.equal(main.repositoryDirectory, '/work/elsewhere', 'relative to the working directory');
+    assert.equal(main.repositoryDirectory, '/srv/elsewhere', 'relative to the working directory');
     assert.equal(main.jobs, 7);
     assert.equal(main.slot, 'backup', 'an empty variable says nothing');
     const flags = { dataDirectory: 'data', connection: 'host=other' };
     const flagged = config(whole, env, flags).cluster('main');
-    assert.equal(flagged.dataDirectory, '/work/data');
+    assert.equal(flagged.dataDirectory, '/srv/data');
     assert.equal(flagged.connection, 'host=other');
   });
 
