@@ -174,8 +174,12 @@ export class WalStore {
     if (used.length === 0) return 'already-there';
     checkBeginningSize(name, used.length, this.incarnation);
     checkSegment(name, parsed, used, this.incarnation);
-    const whole = await this.getSegment(name);
-    if (whole && isBeginningOf(used, whole)) return 'already-there';
+    const there = await this.findSegment(name);
+    if (there && isBeginningOf(used, await this.cluster.getSealed(there.key, this.segmentBytes))) {
+      // Whoever hands the beginning over forgets it now.
+      await this.cluster.settle(there.key);
+      return 'already-there';
+    }
     const prepared = prepareContent(used, 'wal');
     const superfluous: WalObjectName[] = [];
     for (const content of await this.#contents(parsed, name)) {
