@@ -104,6 +104,16 @@ export class WalStore {
     return found && this.cluster.getSealed(found.key, this.segmentBytes);
   }
 
+  /**
+   * Whether the segment is there, and durable: whoever stored it may have died before it was. For those who rely on it
+   * without having stored it. Throws what `findSegment` throws.
+   */
+  async settleSegment(name: string): Promise<boolean> {
+    const found = await this.findSegment(name);
+    if (found) await this.cluster.settle(found.key);
+    return found !== undefined;
+  }
+
   /** Throws `wal-other-content`, `wal-other-cluster`, `wal-damaged`, `wal-name`. Durable on return. */
   async putSegment(name: string, bytes: Uint8Array): Promise<Stored> {
     const parsed = parseSegmentName(name, this.segmentBytes);

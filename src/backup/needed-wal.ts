@@ -15,7 +15,7 @@ import {
 import type { Timeline } from '../postgres/timeline.ts';
 
 /** What of the WAL archive a backup needs. */
-export type WalKeeper = Pick<WalStore, 'findSegment' | 'putSegment' | 'putPartial'>;
+export type WalKeeper = Pick<WalStore, 'settleSegment' | 'putSegment' | 'putPartial'>;
 
 export interface NeededWalOptions {
   readonly store: WalKeeper;
@@ -78,8 +78,8 @@ export class NeededWal {
   }
 
   /**
-   * Returns when every segment up to `stopLsn` is in the repository. Throws `wal-not-archived` when one is still
-   * missing after the time given.
+   * Returns when every segment up to `stopLsn` is in the repository, durable. Throws `wal-not-archived` when one is
+   * still missing after the time given.
    */
   async ensure(stopLsn: Lsn): Promise<void> {
     const { startLsn, segmentBytes, timeline, now, signal, say } = this.#options;
@@ -98,11 +98,11 @@ export class NeededWal {
     }
   }
 
-  /** Whether the segment is in the repository, put there by this call if need be. */
+  /** Whether the segment is in the repository, durable, put there by this call if need be. */
   async #isStored(segment: SegmentName, stopLsn: Lsn | undefined): Promise<boolean> {
     const { store, segmentBytes, dataDirectory, fromStandby } = this.#options;
     const name = formatSegmentName(segment, segmentBytes);
-    if (await store.findSegment(name)) return true;
+    if (await store.settleSegment(name)) return true;
     const written = await this.#options.writtenLsn();
     const start = segmentStart(segment.number, segmentBytes);
     const end = segmentStart(segmentNumber(segment.number + 1n), segmentBytes);

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { WalStore } from '../../src/archive/wal-store.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { copyOf, failEverywhere } from '../support/fault-loop.ts';
 import { backUpMadeUp, readBackup, readTree, reopened, restoreMadeUp, sameFiles } from '../support/made-up-backup.ts';
 import { MadeUpCluster, madeUpPages } from '../support/made-up-cluster.ts';
+import { nameOf, sameBytes, walSegment } from '../support/test-archive.ts';
 import { countingBytes, testRepository } from '../support/test-repository.ts';
+import { UnsettledStorage } from '../support/unsettled-storage.ts';
 
 function cluster(): MadeUpCluster {
   const made = new MadeUpCluster();
@@ -71,6 +74,35 @@ describe('whatever goes wrong in the repository while a backup is taken', () => 
         // WAL that was stored is right, whatever became of the backup.
         const left = [...storage.objects.keys()].filter((key) => !begun.has(key) && !/\/wal(-index)?\//.test(key));
         if (fault.effect === 'none') assert.deepEqual(left, []);
+      },
+    });
+  });
+});
+
+describe('a power cut after a backup, whose WAL was brought by an archiver that died before it was durable', () => {
+  it('leaves no backup listed that lacks WAL, whatever went wrong before', async () => {
+    using made = cluster();
+    const memory = new MemoryStorage();
+    const repository = await testRepository({ storage: memory });
+    const without = new Set(memory.objects.keys());
+    const segment = walSegment(2, { commits: [10n, 20n] });
+    await new WalStore(repository.cluster('main'), made.incarnation).putSegment(nameOf(2), segment);
+    const brought = [...memory.objects.keys()].filter((key) => !without.has(key) && key.includes('/wal/'));
+    assert.equal(brought.length, 1);
+
+    let unsettled: UnsettledStorage;
+    await failEverywhere({
+      begun: new Map(memory.objects),
+      act: async (storage) => {
+        unsettled = new UnsettledStorage(storage, brought);
+        await backUpMadeUp(made, reopened(repository, unsettled));
+      },
+      after: async (storage, { error }) => {
+        for (const key of unsettled.lost()) storage.objects.delete(key);
+        const after = reopened(repository, storage);
+        const [listed] = await after.listBackups();
+        assert.ok(listed ?? error, 'a backup that succeeded is gone');
+        if (listed) sameBytes(await new WalStore(after, made.incarnation).getSegment(nameOf(2)), segment);
       },
     });
   });
