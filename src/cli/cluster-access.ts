@@ -5,6 +5,7 @@ import type { ClusterRepository, Incarnation } from '../repository/cluster-repos
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { Repository } from '../repository/repository.ts';
 import type { CliContext } from './context.ts';
+import { actingAs, ownerOf } from './privileges.ts';
 
 /** A cluster of the configuration with its place in the repository. */
 export interface ClusterAccess {
@@ -32,6 +33,26 @@ export async function openCluster(context: CliContext, name?: string): Promise<C
     });
   }
   return { config, repository, cluster, incarnation, incarnations, store: new WalStore(cluster, incarnation) };
+}
+
+/**
+ * As root, does something with a cluster as the owner of its repository, and is root again: for what has to be known
+ * before there is something to do that only root can. For others, and where that owner is root, the same as
+ * `openCluster`.
+ */
+export async function asRepositoryOwner<T>(
+  context: CliContext,
+  name: string,
+  action: (access: ClusterAccess) => Promise<T>,
+): Promise<T> {
+  const config = await context.cluster(name);
+  // It may be readable to root alone.
+  const passphrase = await config.passphrase();
+  const openRepository: CliContext['openRepository'] = async (cluster) =>
+    context.openRepository({ ...cluster, passphrase: async () => passphrase });
+  return actingAs(ownerOf(config.repositoryDirectory), async () =>
+    action(await openCluster({ ...context, openRepository }, name)),
+  );
 }
 
 /** Finds a backup by identifier, unambiguous beginning or `latest`. Throws `backup-unknown`, `backup-ambiguous`. */

@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { giveToServer } from '../../test/support/server-user.ts';
-import { actingAs, canActAs, giveDirectoryTo, nameOf, ownerOf } from './privileges.ts';
+import { actingAs, becomeOwnerOf, canActAs, giveDirectoryTo, nameOf, ownerOf } from './privileges.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'pgrecall-privileges-'));
 chmodSync(directory, 0o711);
@@ -38,6 +38,11 @@ describe('as root', { skip }, () => {
     );
     assert.equal(process.geteuid?.(), 0, 'also where it failed');
     assert.deepEqual({ groups: process.getgroups?.(), gid: process.getegid?.(), home: process.env['HOME'] }, before);
+  });
+
+  it('does not become for good whom it acts as for now', async () => {
+    await actingAs(user, async () => Promise.resolve(becomeOwnerOf(theirs)));
+    assert.deepEqual([process.getuid?.(), process.geteuid?.()], [0, 0]);
   });
 
   it('makes a directory for another user below one that this user cannot write to', () => {

@@ -44,14 +44,17 @@ export function giveDirectoryTo(path: string, owner: Owner): void {
   chownSync(path, owner.uid, owner.gid);
 }
 
-/** As root, turns this process into the user who owns `path`, for good; nothing where that is root, or where the process is not root. */
+/**
+ * As root, turns this process into the user who owns `path`, for good; nothing where that is root, where the process is
+ * not root, or acts as that user already (`actingAs`).
+ */
 export function becomeOwnerOf(path: string): void {
   become(ownerOf(path));
 }
 
 /** As root, turns this process into `owner`, for good. */
 function become(owner: Owner): void {
-  if (!canActAs(owner)) return;
+  if (!canActAs(owner) || process.geteuid?.() === owner.uid) return;
   // What was compiled so far is written at the end of the process, which can then no longer write it.
   flushCompileCache();
   takeGroups(owner);

@@ -1,5 +1,5 @@
 import { existsSync, realpathSync } from 'node:fs';
-import { isAbsolute, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { restoreCommandScript, restoreScriptPath } from '../archive/restore-command.ts';
 import { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
@@ -8,7 +8,7 @@ import { executeRestore } from '../restore/execute-restore.ts';
 import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { restoreInThreads } from '../restore/restoring.ts';
-import { describeTarget, parseTarget } from '../restore/target.ts';
+import { describeTarget, parseTarget, type RecoveryRequest } from '../restore/target.ts';
 import {
   mapTablespaces,
   requireEmptyDirectory,
@@ -17,13 +17,13 @@ import {
 } from '../restore/target-directory.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
 import { shellQuote } from './archive-script.ts';
-import { findBackup, openCluster, type ClusterAccess } from './cluster-access.ts';
-import type { Options, RunCommand } from './command.ts';
+import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
+import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { findOwner } from './file-owner.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { flagOption, listOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
-import { giveDirectoryTo, ownerOf } from './privileges.ts';
+import { becomeOwnerOf, giveDirectoryTo, ownerOf } from './privileges.ts';
 import { startProgress } from './progress.ts';
 import { startAndWait, type StartedReport } from './start-restored.ts';
 
@@ -35,49 +35,68 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   const directory = resolve(context.cwd, to);
   const request = parseTarget(options);
   const cluster = requiredPositional(arguments_, 'cluster');
+  const mappings = listOption(options, 'tablespace');
+  const numbers = {
+    jobs: numberOption(options, 'jobs', 1),
+    port: numberOption(options, 'port', 1),
+    timeoutMs: secondsOption(options, 'timeout'),
+  };
   requireEmptyDirectory(directory, 'the directory');
-  const plan_ = flagOption(options, 'plan');
-  if (!plan_) await makePlaces(context, cluster, [directory, ...mappedPlaces(listOption(options, 'tablespace'))]);
-
-  const access = await openCluster(context, cluster);
-  const backups = await access.cluster.listBackups();
-  const named = textOption(options, 'backup');
-  const chosen = named === undefined ? undefined : findBackup(backups, named);
-  const incarnation = chosen?.incarnation ?? access.incarnation.number;
-  const store = await storeOf(access, incarnation);
-  const plan = await planTargetIn(store, {
-    backups: backups.filter((backup) => backup.incarnation === incarnation),
-    named: chosen,
-    request,
-  });
-  const tablespaces = mapTablespaces(plan.backup, listOption(options, 'tablespace'));
+  const planned = await asRepositoryOwner(context, cluster, async (access) =>
+    planIn(access, request, textOption(options, 'backup')),
+  );
+  const { access, plan } = planned;
+  const tablespaces = mapTablespaces(plan.backup, mappings);
   requireEmptyTablespaces(tablespaces, directory);
   requireUnusedReplayed(plan.replayedTablespaces);
   const steps = describe(plan, directory, tablespaces);
   for (const warning of plan.warnings) context.stderr(`warning: ${warning}`);
-  if (plan_) {
+  if (flagOption(options, 'plan')) {
     answer(context, { plan, directory, steps, planned: true });
     return 0;
   }
   for (const step of steps) context.stderr(step);
-  await execute({ access, store, plan, directory, tablespaces, options }, context);
+  makePlaces(access, [directory, ...mappedPlaces(mappings)]);
+  await execute({ ...planned, ...numbers, directory, tablespaces }, context);
   const started = flagOption(options, 'start')
-    ? await startAndWait({ access, plan, directory, timeoutMs: secondsOption(options, 'timeout') }, context)
+    ? await startAndWait({ access, plan, directory, timeoutMs: numbers.timeoutMs }, context)
     : undefined;
   answer(context, { plan, directory, steps, planned: false, ...(started ? { started } : {}) });
   return 0;
 };
 
-/** As root, makes the directories while it still can: opening the repository turns the process into its owner. */
-async function makePlaces(context: CliContext, cluster: string, places: readonly string[]): Promise<void> {
-  const owner = ownerOf((await context.cluster(cluster)).repositoryDirectory);
-  for (const place of places) requireEmptyDirectory(place, 'the directory');
+interface Planned {
+  readonly access: ClusterAccess;
+  readonly store: WalStore;
+  readonly plan: RestorePlan;
+}
+
+async function planIn(access: ClusterAccess, request: RecoveryRequest, wanted: string | undefined): Promise<Planned> {
+  const backups = await access.cluster.listBackups();
+  const named = wanted === undefined ? undefined : findBackup(backups, wanted);
+  const incarnation = named?.incarnation ?? access.incarnation.number;
+  const store = await storeOf(access, incarnation);
+  const plan = await planTargetIn(store, {
+    backups: backups.filter((backup) => backup.incarnation === incarnation),
+    named,
+    request,
+  });
+  return { access, store, plan };
+}
+
+/**
+ * As root, makes the directories that the administrator named while it still can, and becomes the owner of the
+ * repository, for good. Not before all is planned: what is refused must leave nothing, and that user may not be able to
+ * remove what root has made. Other tablespaces' directories are named by the repository, which root does not obey.
+ */
+function makePlaces({ config }: ClusterAccess, places: readonly string[]): void {
+  const owner = ownerOf(config.repositoryDirectory);
   for (const place of places) giveDirectoryTo(place, owner);
+  becomeOwnerOf(config.repositoryDirectory);
 }
 
 function mappedPlaces(mappings: readonly string[]): string[] {
-  const places = mappings.map((mapping) => mapping.slice(mapping.indexOf('=') + 1));
-  return places.filter((place) => isAbsolute(place));
+  return mappings.map((mapping) => resolve(mapping.slice(mapping.indexOf('=') + 1)));
 }
 
 async function storeOf(access: ClusterAccess, number: number): Promise<WalStore> {
@@ -98,26 +117,22 @@ const besideTheCluster: Readonly<Record<string, string>> = {
   external_pid_file: '',
 };
 
-interface Execution {
-  readonly access: ClusterAccess;
-  readonly store: WalStore;
-  readonly plan: RestorePlan;
+interface Execution extends Planned {
   readonly directory: string;
   readonly tablespaces: ReadonlyMap<number, string>;
-  readonly options: Options;
+  readonly jobs: number | undefined;
+  readonly port: number | undefined;
 }
 
 async function execute(execution: Execution, context: CliContext): Promise<void> {
-  const { access, plan, directory, options } = execution;
+  const { access, plan, directory, port } = execution;
   const { config } = access;
-  const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
-  const port = numberOption(options, 'port', 1);
   const progress = startProgress(context, `restore of ${plan.backup.id}`);
   progress.total(plan.backup.sizeBytes);
   const restoring = restoreInThreads(
     access.repository.access({ kind: 'local', directory: config.repositoryDirectory }),
     config.name,
-    jobs,
+    execution.jobs ?? config.jobs,
   );
   const startedMs = context.now().getTime();
   try {

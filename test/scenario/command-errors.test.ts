@@ -81,6 +81,19 @@ describe('a cluster that is set up', () => {
     isWhole();
   });
 
+  const rootOnly = process.getuid?.() === 0 ? false : 'only root can act as another user';
+  it('is planned for by root with a passphrase that root alone can read', { skip: rootOnly }, () => {
+    const path = join(site.directory, 'of-root');
+    writeFileSync(path, 'right\n', { mode: 0o600 });
+    withConfig(
+      (text) => text.replace(passphraseFile, path),
+      () => {
+        const planned = site.run(['restore', 'main', '--to', join(site.directory, 'planned'), '--plan']);
+        assert.equal(planned.status, 0, planned.stderr);
+      },
+    );
+  });
+
   it('refuses a repository that was made by a newer pgrecall', () => {
     const path = join(site.repository, 'repository.json');
     const text = readFileSync(path, 'utf8');

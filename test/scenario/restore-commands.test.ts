@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { SqlSession } from '../../src/connection/sql-session.ts';
@@ -162,9 +162,28 @@ describe('a cluster with a tablespace, archived after its backup', () => {
       const { error } = result.json() as RefusalDocument;
       assert.equal(error.code, 'target-unreachable');
       assert.match(result.stderr, /hint: /);
-      assert.ok(!existsSync(join(directory, 'PG_VERSION')));
+      assert.ok(!existsSync(directory));
     });
   }
+
+  it('cannot be restored into a directory that is there already, which stays as it was', () => {
+    const directory = join(site.directory, 'there');
+    mkdirSync(directory, { mode: 0o750 });
+    const result = site.run(['restore', 'main', '--to', directory, '--target-time', '2100-01-01 00:00Z', '--json']);
+    assert.equal(result.status, 4, result.stderr);
+    const { uid, mode } = statSync(directory);
+    assert.deepEqual([uid, mode & 0o777, readdirSync(directory)], [process.getuid?.(), 0o750, []]);
+  });
+
+  it('is not restored by a number that is none, and nothing is written', () => {
+    const directory = join(site.directory, 'never');
+    const mapping = `fast=${join(site.directory, 'never-fast')}`;
+    for (const wrong of ['--jobs', '--port', '--timeout']) {
+      const result = site.run(['restore', 'main', '--to', directory, '--tablespace', mapping, wrong, 'many', '--json']);
+      assert.equal((result.json() as RefusalDocument).error.code, 'usage');
+      assert.ok(!existsSync(directory));
+    }
+  });
 
   it('is not restored over the tablespace of the cluster that lives', () => {
     const directory = join(site.directory, 'beside');
@@ -175,6 +194,7 @@ describe('a cluster with a tablespace, archived after its backup', () => {
     assert.match(result.stderr, new RegExp(`hint: put it elsewhere with --tablespace ${place}=`));
     const wrong = site.run(['restore', 'main', '--to', directory, '--tablespace', `slow=${place}-2`, '--json']);
     assert.equal((wrong.json() as RefusalDocument).error.code, 'tablespace-mapping');
+    for (const path of [directory, `${place}-2`]) assert.ok(!existsSync(path), path);
   });
 
   it('has nothing to resume where no server runs', () => {
