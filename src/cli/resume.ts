@@ -1,15 +1,16 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { resumeRecovery } from '../restore/watch-recovery.ts';
+import { resumeRecovery, type RecoveryState } from '../restore/watch-recovery.ts';
 import type { RunCommand } from './command.ts';
 import { secondsOption, textOption } from './options.ts';
 import { becomeOwnerOf } from './privileges.ts';
+import { startRecoveryProgress } from './recovery-progress.ts';
 import { findServer } from './watched-server.ts';
 
 const defaultTimeoutMs = 300_000;
 
-/** `pgrecall resume CLUSTER | --directory DIR`. */
+/** `pgrecall resume CLUSTER | --directory DIR`: a server that still recovers is waited for. */
 export const runResume: RunCommand = async (arguments_, context) => {
   const directory = textOption(arguments_.options, 'directory');
   const cluster = arguments_.positional['cluster'];
@@ -25,11 +26,19 @@ export const runResume: RunCommand = async (arguments_, context) => {
   }
   // A local server takes the word of its own user (peer authentication), root's it does not.
   if (existsSync(dataDirectory)) becomeOwnerOf(dataDirectory);
-  const state = await resumeRecovery(findServer(dataDirectory, { connection: config?.connection, env: context.env }), {
-    timeoutMs: secondsOption(arguments_.options, 'timeout') ?? defaultTimeoutMs,
-    now: context.now,
-    signal: context.signal,
-  });
+  const server = findServer(dataDirectory, { connection: config?.connection, env: context.env });
+  const progress = startRecoveryProgress(context);
+  let state: RecoveryState;
+  try {
+    state = await resumeRecovery(server, {
+      timeoutMs: secondsOption(arguments_.options, 'timeout') ?? defaultTimeoutMs,
+      now: context.now,
+      signal: context.signal,
+      onState: progress.onState,
+    });
+  } finally {
+    progress.end();
+  }
   if (context.json) context.stdout(JSON.stringify({ directory: dataDirectory, ...state }, undefined, 2));
   else context.stdout(`the server in ${dataDirectory} is out of recovery, on timeline ${state.timeline ?? '?'}`);
   return 0;

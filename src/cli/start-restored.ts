@@ -6,7 +6,7 @@ import { findPrograms } from '../server/programs.ts';
 import { startServer } from '../server/start-server.ts';
 import type { ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
-import { startProgress } from './progress.ts';
+import { startRecoveryProgress } from './recovery-progress.ts';
 import { watchedServer } from './watched-server.ts';
 
 export interface StartedReport {
@@ -50,17 +50,14 @@ export async function startAndWait(
     { dataDirectory: directory, host: server.socketDirectory, port: server.port },
     { connection, logFile: log, env: context.env },
   );
-  const progress = startProgress(context, 'recovery');
+  const progress = startRecoveryProgress(context);
   try {
     const state = await waitForRecovery(watched, {
       until,
       timeoutMs: options.timeoutMs,
       now: context.now,
       signal: context.signal,
-      onState: (at) => {
-        if (context.terminal)
-          progress.say(`replayed to ${at.replayedLsn ?? '?'}, ${at.lastTransactionAt ?? 'no transaction yet'}`);
-      },
+      onState: progress.onState,
     });
     const stopped = plan.request.target.kind === 'latest' ? undefined : stoppedWhere(watched.logTail());
     const where = state.replayedLsn === undefined ? '' : ` at ${state.replayedLsn}`;

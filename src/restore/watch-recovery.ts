@@ -26,18 +26,24 @@ export interface WatchedServer {
 
 const pollMs = 100;
 
-/** Reads the state once; `undefined` while the server takes no connections yet, or no longer. */
-async function readRecoveryState(uri: string): Promise<RecoveryState | undefined> {
+/** Reads the state once; what is in the way where the server takes no connections yet, or no longer. */
+async function readRecoveryState(uri: string): Promise<RecoveryState | Error> {
   try {
     await using session = await SqlSession.connect(uri, { applicationName: 'pgrecall', connectTimeoutMs: 5000 });
     return await queryRecoveryState(session);
   } catch (error) {
-    if (hasCode(error, 'connection')) return undefined;
+    if (error instanceof Error && (hasCode(error, 'connection') || isEnding(error))) return error;
     throw error;
   }
 }
 
-async function queryRecoveryState(session: SqlSession): Promise<RecoveryState | undefined> {
+/** A server that shuts down at its target may do so in the middle of a question. */
+function isEnding(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : '';
+  return code.startsWith('57P') || /terminated|closed|ECONNRESET|EPIPE/.test(`${error.message} ${code}`);
+}
+
+async function queryRecoveryState(session: SqlSession): Promise<RecoveryState> {
   const [row] = await session.query<{
     in_recovery: boolean;
     pause_state: string | null;
@@ -54,7 +60,7 @@ async function queryRecoveryState(session: SqlSession): Promise<RecoveryState | 
                  ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int END AS timeline
        FROM (SELECT pg_is_in_recovery() AS in_recovery) r`,
   );
-  if (!row) return undefined;
+  if (!row) throw new PgrecallError('bug', 'a query of one row gave none');
   return {
     state: !row.in_recovery ? 'promoted' : row.pause_state === 'paused' ? 'paused' : 'recovering',
     replayedLsn: row.lsn ?? undefined,
@@ -63,54 +69,63 @@ async function queryRecoveryState(session: SqlSession): Promise<RecoveryState | 
   };
 }
 
+export interface WaitOptions {
+  readonly timeoutMs: number | undefined;
+  readonly now: () => Date;
+  readonly signal: AbortSignal;
+  /** Told at every look; of `undefined` while the server takes no connections. */
+  readonly onState: (state: RecoveryState | undefined) => void;
+}
+
 /**
  * Waits until the server has paused, been promoted, or ended by itself as it was told to.
- * Throws `recovery-failed` with the end of the server's log where it died instead.
+ * Throws `recovery-failed` with where it stands when the time is over, and with the end of its log where it ended
+ * otherwise.
  */
 export async function waitForRecovery(
   server: WatchedServer,
-  options: {
-    readonly until: 'paused' | 'promoted' | 'shut down';
-    readonly timeoutMs: number | undefined;
-    readonly now: () => Date;
-    readonly signal: AbortSignal;
-    readonly onState: (state: RecoveryState) => void;
-  },
+  options: WaitOptions & { readonly until: 'paused' | 'promoted' | 'shut down' },
 ): Promise<RecoveryState> {
   const deadlineMs = options.timeoutMs === undefined ? Infinity : options.now().getTime() + options.timeoutMs;
   let last: RecoveryState | undefined;
   for (;;) {
     options.signal.throwIfAborted();
-    const state = server.isRunning() ? await readUnlessEnding(server.uri) : undefined;
-    if (state) options.onState(state);
+    const isRunning = server.isRunning();
+    const seen = isRunning ? await readRecoveryState(server.uri) : undefined;
+    const state = seen instanceof Error ? undefined : seen;
+    if (isRunning) options.onState(state);
     last = state ?? last;
     if (state && (state.state === options.until || state.state === 'promoted')) return state;
     if (!server.isRunning()) return ended(server, options.until, last);
     if (options.now().getTime() > deadlineMs) {
-      throw new PgrecallError('recovery-failed', 'recovery did not reach its target in the time given', {
-        hint: 'the server goes on recovering; pgrecall resume, or a longer --timeout',
-        details: { state: last ?? null },
-      });
+      throw new PgrecallError(
+        'recovery-failed',
+        `the server is not ${options.until} in the time given: ${describeRecovery(last)}`,
+        {
+          hint: 'it goes on meanwhile: pgrecall resume waits for it, too, with a longer --timeout',
+          details: { state: last ?? null },
+          ...(seen instanceof Error ? { cause: seen } : {}),
+        },
+      );
     }
     await sleep(pollMs, undefined, { signal: options.signal });
   }
 }
 
-/** A server that shuts down at its target may do so in the middle of a question. */
-async function readUnlessEnding(uri: string): Promise<RecoveryState | undefined> {
-  try {
-    return await readRecoveryState(uri);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    const message = error instanceof Error ? error.message : '';
-    if (code.startsWith('57P') || /terminated|closed|ECONNRESET|EPIPE/.test(`${message} ${code}`)) return undefined;
-    throw error;
+/** Where a server stands, in words; `undefined` is one that takes no connections. */
+export function describeRecovery(state: RecoveryState | undefined): string {
+  if (!state) return 'it takes no connections yet';
+  const at = state.replayedLsn ?? '?';
+  if (state.state === 'recovering') {
+    return `recovering, replayed to ${at}, ${state.lastTransactionAt ?? 'no transaction yet'}`;
   }
+  return `${state.state} at ${at}`;
 }
 
 function ended(server: WatchedServer, until: string, last: RecoveryState | undefined): RecoveryState {
   const control = server.control();
-  if (until === 'shut down' && control?.state === 'shut down in recovery') {
+  const shutDown = control?.state === 'shut down in recovery';
+  if (shutDown && until === 'shut down') {
     return {
       state: 'shut down',
       replayedLsn: formatLsn(control.minRecoveryLsn),
@@ -118,8 +133,18 @@ function ended(server: WatchedServer, until: string, last: RecoveryState | undef
       timeline: control.minRecoveryTimeline,
     };
   }
-  throw new PgrecallError('recovery-failed', `the server ended during recovery:\n${server.logTail()}`, {
+  const details = { state: last ?? null, clusterState: control?.state ?? null };
+  if (shutDown) {
+    throw new PgrecallError(
+      'recovery-failed',
+      `the server was shut down in recovery, at ${formatLsn(control.minRecoveryLsn)}; it was not ${until}`,
+      { hint: 'by its target (recovery_target_action), or by someone; started again, it goes on', details },
+    );
+  }
+  const how = control === undefined ? '' : `, ${control.state} as its pg_control says`;
+  throw new PgrecallError('recovery-failed', `the server ended during recovery${how}:\n${server.logTail()}`.trimEnd(), {
     hint: 'the directory is as it was restored; mend what the log names and start it again',
+    details,
   });
 }
 
@@ -128,27 +153,19 @@ export function stoppedWhere(log: string): string | undefined {
   return log.match(/recovery stopping (?:before|after|at) [^\n]*/g)?.at(-1);
 }
 
-/** Leaves the pause and waits for the promotion. */
-export async function resumeRecovery(
-  server: WatchedServer,
-  options: { readonly timeoutMs: number; readonly now: () => Date; readonly signal: AbortSignal },
-): Promise<RecoveryState> {
-  const state = await readRecoveryState(server.uri);
-  if (!state) {
-    throw new PgrecallError('connection', 'the server takes no connections', {
-      hint: 'start it first (pg_ctl start); resume acts on a server that waits at its recovery target',
-    });
-  }
+/**
+ * Waits for the pause at the target, leaves it, and waits for the promotion; for both within the time given. Throws what
+ * `waitForRecovery` throws.
+ */
+export async function resumeRecovery(server: WatchedServer, options: WaitOptions): Promise<RecoveryState> {
+  const { timeoutMs, now } = options;
+  const startedMs = now().getTime();
+  const state = await waitForRecovery(server, { ...options, until: 'paused' });
   if (state.state === 'promoted') return state;
-  if (state.state === 'recovering') {
-    throw new PgrecallError('recovery-failed', 'the server is still recovering, not paused at a target', {
-      hint: 'wait until the target is reached; to end recovery where it is now, use pg_ctl promote',
-      details: { replayedLsn: state.replayedLsn ?? null },
-    });
-  }
   {
     await using session = await SqlSession.connect(server.uri, { applicationName: 'pgrecall' });
     await session.query('SELECT pg_wal_replay_resume()');
   }
-  return waitForRecovery(server, { ...options, until: 'promoted', onState: () => undefined });
+  const leftMs = timeoutMs === undefined ? undefined : Math.max(startedMs + timeoutMs - now().getTime(), 0);
+  return waitForRecovery(server, { ...options, timeoutMs: leftMs, until: 'promoted' });
 }

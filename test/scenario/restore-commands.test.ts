@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { on, once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { SqlSession } from '../../src/connection/sql-session.ts';
@@ -29,6 +31,23 @@ interface RestoreDocument {
 
 interface RefusalDocument {
   readonly error: { readonly code: string; readonly message: string; readonly details: { to: string | null } };
+}
+
+/** Returns when the command has said something of the kind on stderr. */
+async function until(command: ChildProcess, said: RegExp): Promise<void> {
+  let text = '';
+  for await (const part of on(command.stderr ?? command, 'data', { close: ['end'] })) {
+    text += String(part);
+    if (said.test(text)) return;
+  }
+  throw new Error(`the command ended without saying ${said}: ${text}`);
+}
+
+async function end(command: ChildProcess): Promise<{ readonly status: number | null; readonly stdout: string }> {
+  let stdout = '';
+  command.stdout?.on('data', (part) => (stdout += String(part)));
+  await once(command, 'close');
+  return { status: command.exitCode, stdout };
 }
 
 describe('a cluster with a tablespace, archived after its backup', () => {
@@ -146,6 +165,27 @@ describe('a cluster with a tablespace, archived after its backup', () => {
     assert.ok(!isServerRunning(restored.directory));
   });
 
+  /** Starts a restored server that gets no WAL after that of its backup before the file `gate` is there. */
+  const startHeldUp = async (directory: string, gate: string): Promise<TestCluster> => {
+    const auto = join(directory, 'postgresql.auto.conf');
+    const [, command = ''] = /^restore_command = '(.*) "%f" "%p"'$/m.exec(readFileSync(auto, 'utf8')) ?? [];
+    const backup = site.run(['show', 'main', 'latest', '--json']).json() as { stopSegment: string };
+    const script = join(own('held-up'), 'restore-command');
+    writeFileSync(
+      script,
+      `#!/bin/sh
+case $1 in
+  *.history | ${backup.stopSegment}) ;;
+  *) while [ -d "${site.directory}" ] && [ ! -e "${gate}" ]; do sleep 0.05; done ;;
+esac
+exec ${command.replaceAll("''", "'")} "$1" "$2"
+`,
+    );
+    appendFileSync(auto, `restore_command = 'sh ${script} "%f" "%p"'\n`);
+    // Reading ahead, the server would wait for the gate before it has replayed what it needs to take connections.
+    return TestCluster.over(directory, 15, { recovery_prefetch: 'off' });
+  };
+
   const unreachable: readonly (readonly [string, readonly string[]])[] = [
     ['a time to come', ['--target-time', '2100-01-01 00:00Z']],
     ['a time before the first backup', ['--target-time', '2001-01-01 00:00Z']],
@@ -195,6 +235,53 @@ describe('a cluster with a tablespace, archived after its backup', () => {
     const wrong = site.run(['restore', 'main', '--to', directory, '--tablespace', `slow=${place}-2`, '--json']);
     assert.equal((wrong.json() as RefusalDocument).error.code, 'tablespace-mapping');
     for (const path of [directory, `${place}-2`]) assert.ok(!existsSync(path), path);
+  });
+
+  describe('and is still on its way to the target when it is resumed', () => {
+    let slow: TestCluster;
+    let directory: string;
+    let gate: string;
+    before(async () => {
+      ({ directory } = restore('slow', '--target-name', 'before the mistake'));
+      gate = join(site.directory, 'gate');
+      slow = await startHeldUp(directory, gate);
+    });
+    after(async () => {
+      writeFileSync(gate, '');
+      await slow[Symbol.asyncDispose]();
+    });
+
+    it('it is waited for as long as was said, and the error says where it stands', () => {
+      const result = site.run(['resume', '--directory', directory, '--timeout', '0.3', '--json']);
+      assert.equal(result.status, 1, result.stderr);
+      const { error } = result.json() as RefusalDocument;
+      assert.equal(error.code, 'recovery-failed');
+      assert.match(error.message, /^the server is not paused in the time given: recovering, replayed to 0\//);
+      assert.ok(slow.isRunning());
+    });
+
+    it('the command ends when the server does, and says how', async () => {
+      const resuming = site.start(['resume', '--directory', directory, '--json']);
+      await until(resuming, /recovering, replayed to 0\//);
+      await slow.stop();
+      const { status, stdout } = await end(resuming);
+      assert.equal(status, 1, stdout);
+      const { error } = JSON.parse(stdout) as RefusalDocument;
+      assert.match(error.message, /^the server was shut down in recovery, at 0\/[0-9A-F]+; it was not paused$/);
+    });
+
+    it('it is opened when it has come there', async () => {
+      await slow.start();
+      const resuming = site.start(['resume', '--directory', directory, '--json']);
+      await until(resuming, /recovering, replayed to 0\//);
+      writeFileSync(gate, '');
+      const { status, stdout } = await end(resuming);
+      assert.equal(status, 0, stdout);
+      const { state, timeline } = JSON.parse(stdout) as { state: string; timeline: number };
+      assert.deepEqual([state, timeline], ['promoted', 2]);
+      await using session = await slow.session();
+      assert.deepEqual(await session.query('SELECT i FROM t'), [{ i: 1 }]);
+    });
   });
 
   it('has nothing to resume where no server runs', () => {
