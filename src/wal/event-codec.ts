@@ -29,7 +29,8 @@ const kinds: readonly WalEvent['kind'][] = [
   'untracked-change',
 ];
 
-const walLevels: readonly WalLevel[] = ['minimal', 'replica', 'logical'];
+/** By their number in the index; the last one says that a record does not tell. */
+const walLevels: readonly (WalLevel | undefined)[] = ['minimal', 'replica', 'logical', undefined];
 const strategies = ['file-copy', 'wal-log'] as const;
 
 /** A signed 64-bit number as an unsigned one that is small where its size is. */
@@ -56,7 +57,7 @@ function encodeFields(writer: ByteWriter, event: WalEvent): void {
   switch (event.kind) {
     case 'checkpoint':
       writer.u8(event.shutdown ? 1 : 0).bigVarint(event.redoLsn);
-      writer.varint(event.timeline).varint(event.previousTimeline);
+      writer.varint(event.timeline).varint(event.previousTimeline).u8(walLevels.indexOf(event.walLevel));
       return;
     case 'checkpoint-redo':
     case 'parameter-change':
@@ -64,6 +65,7 @@ function encodeFields(writer: ByteWriter, event: WalEvent): void {
       return;
     case 'end-of-recovery':
       writer.bigVarint(zigzag(event.time)).varint(event.timeline).varint(event.previousTimeline);
+      writer.u8(walLevels.indexOf(event.walLevel));
       return;
     case 'full-page-writes':
       writer.u8(event.enabled ? 1 : 0);
@@ -131,12 +133,19 @@ export function decodeEvents(reader: BoundedReader, startLsn: Lsn, segmentUnits:
 function decodeFields(reader: BoundedReader, kind: WalEvent['kind'], at: Lsn): WalEvent {
   switch (kind) {
     case 'checkpoint':
-      return { kind, lsn: at, shutdown: readFlag(reader), redoLsn: lsn(reader.bigVarint()), ...readTimelines(reader) };
+      return {
+        kind,
+        lsn: at,
+        shutdown: readFlag(reader),
+        redoLsn: lsn(reader.bigVarint()),
+        ...readTimelines(reader),
+        walLevel: readWalLevel(reader),
+      };
     case 'checkpoint-redo':
     case 'parameter-change':
-      return { kind, lsn: at, walLevel: walLevels[reader.u8()] ?? reader.fail('an unknown wal_level') };
+      return { kind, lsn: at, walLevel: readWalLevel(reader) ?? reader.fail('no wal_level') };
     case 'end-of-recovery':
-      return { kind, lsn: at, time: readTime(reader), ...readTimelines(reader) };
+      return { kind, lsn: at, time: readTime(reader), ...readTimelines(reader), walLevel: readWalLevel(reader) };
     case 'full-page-writes':
       return { kind, lsn: at, enabled: readFlag(reader) };
     case 'backup-end':
@@ -204,6 +213,12 @@ function readFlag(reader: BoundedReader): boolean {
   const value = reader.u8();
   if (value > 1) reader.fail(`${value} where 0 or 1 is expected`);
   return value === 1;
+}
+
+function readWalLevel(reader: BoundedReader): WalLevel | undefined {
+  const value = reader.u8();
+  if (value >= walLevels.length) reader.fail(`wal_level ${value}`);
+  return walLevels[value];
 }
 
 function readRelation(reader: BoundedReader): RelationLocator {

@@ -266,7 +266,11 @@ export class IndexBuilder {
       case xlogOperations.checkpointOnline: {
         const redoLsn = lsn(reader.u64());
         const shutdown = operation === xlogOperations.checkpointShutdown;
-        this.events.push({ kind: 'checkpoint', lsn: at, shutdown, redoLsn, ...readTimelines(reader) });
+        const timelines = readTimelines(reader);
+        // after full_page_writes, which takes 4 bytes with its padding
+        if (this.#major >= 17) reader.skip(4);
+        const walLevel = this.#major >= 17 ? readWalLevel(reader) : undefined;
+        this.events.push({ kind: 'checkpoint', lsn: at, shutdown, redoLsn, ...timelines, walLevel });
         return;
       }
       case xlogOperations.checkpointRedo:
@@ -280,7 +284,9 @@ export class IndexBuilder {
       }
       case xlogOperations.endOfRecovery: {
         const time = reader.i64();
-        this.events.push({ kind: 'end-of-recovery', lsn: at, time, ...readTimelines(reader) });
+        const timelines = readTimelines(reader);
+        const walLevel = this.#major >= 17 ? readWalLevel(reader) : undefined;
+        this.events.push({ kind: 'end-of-recovery', lsn: at, time, ...timelines, walLevel });
         return;
       }
       case xlogOperations.parameterChange:

@@ -92,8 +92,8 @@ describe('the index of a WAL segment', () => {
     const redo = 0x4_1234_5678n;
     const xlog = (info: number, main: Buffer) => builder.record({ resourceManager: 0, info, main });
     const at = [
-      xlog(0x00, Buffer.concat([i64(redo), u32(2, 1), Buffer.alloc(64)])),
-      xlog(0x10, Buffer.concat([i64(redo), u32(2, 2), Buffer.alloc(64)])),
+      xlog(0x00, Buffer.concat([i64(redo), u32(2, 1, 1, 0), Buffer.alloc(64)])),
+      xlog(0x10, Buffer.concat([i64(redo), u32(2, 2, 1, 2), Buffer.alloc(64)])),
       xlog(0xe0, u32(1)),
       xlog(0x60, Buffer.concat([u32(100, 8, 10, 0, 64, 0), Buffer.alloc(4)])),
       xlog(0x80, Buffer.from([1])),
@@ -105,18 +105,47 @@ describe('the index of a WAL segment', () => {
       builder.record({ resourceManager: 200, info: 0x31 }),
     ];
     assert.deepEqual(index(builder).events, [
-      { kind: 'checkpoint', lsn: at[0], shutdown: true, redoLsn: redo, timeline: 2, previousTimeline: 1 },
-      { kind: 'checkpoint', lsn: at[1], shutdown: false, redoLsn: redo, timeline: 2, previousTimeline: 2 },
+      {
+        kind: 'checkpoint',
+        lsn: at[0],
+        shutdown: true,
+        redoLsn: redo,
+        timeline: 2,
+        previousTimeline: 1,
+        walLevel: 'minimal',
+      },
+      {
+        kind: 'checkpoint',
+        lsn: at[1],
+        shutdown: false,
+        redoLsn: redo,
+        timeline: 2,
+        previousTimeline: 2,
+        walLevel: 'logical',
+      },
       { kind: 'checkpoint-redo', lsn: at[2], walLevel: 'replica' },
       { kind: 'parameter-change', lsn: at[3], walLevel: 'minimal' },
       { kind: 'full-page-writes', lsn: at[4], enabled: true },
-      { kind: 'end-of-recovery', lsn: at[5], time: moment, timeline: 3, previousTimeline: 2 },
+      { kind: 'end-of-recovery', lsn: at[5], time: moment, timeline: 3, previousTimeline: 2, walLevel: 'replica' },
       { kind: 'backup-end', lsn: at[6], startLsn: redo },
       { kind: 'prepare', lsn: at[7], xid: 705, time: moment },
       { kind: 'tablespace-create', lsn: at[8], spcOid: 16_500, path: '/srv/space' },
       { kind: 'tablespace-drop', lsn: at[9], spcOid: 16_500 },
       { kind: 'untracked-change', lsn: at[10], resourceManager: 200 },
     ]);
+  });
+
+  it('reads no wal_level where versions before 17 have other fields', () => {
+    const builder = new WalBuilder({ walMagic: 0xd113 });
+    const xlog = (info: number, main: Buffer) => builder.record({ resourceManager: 0, info, main });
+    xlog(0x00, Buffer.concat([i64(0x4_1234_5678n), u32(2, 1, 1, 0), Buffer.alloc(64)]));
+    xlog(0x90, Buffer.concat([i64(moment), u32(3, 2)]));
+    const { events, problem } = index(builder);
+    assert.equal(problem, undefined);
+    assert.deepEqual(
+      events.map((event) => 'walLevel' in event && event.walLevel),
+      [undefined, undefined],
+    );
   });
 
   it('lists every block that was touched, once and in order', () => {

@@ -25,9 +25,20 @@ const walLevel = fc.constantFrom('minimal', 'replica', 'logical');
 
 /** Every kind of event, by its name: one that is forgotten here does not compile. */
 const eventFields: { [Kind in WalEvent['kind']]: fc.Arbitrary<Omit<WalEvent & { kind: Kind }, 'kind' | 'lsn'>> } = {
-  checkpoint: record({ shutdown: fc.boolean(), redoLsn: u64, timeline: anyTimeline, previousTimeline: anyTimeline }),
+  checkpoint: record({
+    shutdown: fc.boolean(),
+    redoLsn: u64,
+    timeline: anyTimeline,
+    previousTimeline: anyTimeline,
+    walLevel: fc.option(walLevel, { nil: undefined }),
+  }),
   'checkpoint-redo': record({ walLevel }),
-  'end-of-recovery': record({ time: anyTime, timeline: anyTimeline, previousTimeline: anyTimeline }),
+  'end-of-recovery': record({
+    time: anyTime,
+    timeline: anyTimeline,
+    previousTimeline: anyTimeline,
+    walLevel: fc.option(walLevel, { nil: undefined }),
+  }),
   'parameter-change': record({ walLevel }),
   'full-page-writes': record({ enabled: fc.boolean() }),
   'backup-end': record({ startLsn: u64 }),

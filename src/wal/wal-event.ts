@@ -22,7 +22,7 @@ export type WalLevel = 'minimal' | 'replica' | 'logical';
  * since 2000-01-01 UTC.
  */
 export type WalEvent =
-  /** `walLevel` in a shutdown checkpoint of 17 and newer. */
+  /** Before 17 it does not tell the level. */
   | {
       readonly kind: 'checkpoint';
       readonly lsn: Lsn;
@@ -30,15 +30,18 @@ export type WalEvent =
       readonly redoLsn: Lsn;
       readonly timeline: Timeline;
       readonly previousTimeline: Timeline;
+      readonly walLevel: WalLevel | undefined;
     }
   /** 17 and newer: where an online checkpoint's redo begins. */
   | { readonly kind: 'checkpoint-redo'; readonly lsn: Lsn; readonly walLevel: WalLevel }
+  /** Before 17 it does not tell the level. */
   | {
       readonly kind: 'end-of-recovery';
       readonly lsn: Lsn;
       readonly time: bigint;
       readonly timeline: Timeline;
       readonly previousTimeline: Timeline;
+      readonly walLevel: WalLevel | undefined;
     }
   | { readonly kind: 'parameter-change'; readonly lsn: Lsn; readonly walLevel: WalLevel }
   | { readonly kind: 'full-page-writes'; readonly lsn: Lsn; readonly enabled: boolean }

@@ -99,7 +99,7 @@ function zigzag(reader: Bytes): bigint {
 }
 
 /** Field types of each kind of event: `b` one byte, `v` varint, `z` zigzag, `t` text, `*` a list of what follows. */
-const eventFields = 'bvvv b zvv b b v  vz vz vvvb vvvvb v*vvv bvv v*v vt v b'.split(' ');
+const eventFields = 'bvvvb b zvvb b b v  vz vz vvvb vvvvb v*vvv bvv v*v vt v b'.split(' ');
 
 export function readSegmentIndex(bytes: Buffer): IndexRead {
   const reader = new Bytes(bytes);
