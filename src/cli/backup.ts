@@ -4,7 +4,7 @@ import { backupServer, estimateSize, readServerFacts } from '../backup/backup-se
 import { takeHotBackup } from '../backup/hot-backup.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
-import { openCluster } from './cluster-access.ts';
+import { openCluster, repositoryForThreads } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes, formatDuration } from './format.ts';
@@ -46,13 +46,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       store: access.store,
       server: backupServer(session),
       dataDirectory,
-      copying: (startLsn) =>
-        copyInThreads(
-          access.repository.access({ kind: 'local', directory: access.config.repositoryDirectory }),
-          access.config.name,
-          startLsn,
-          jobs,
-        ),
+      copying: (startLsn) => copyInThreads(repositoryForThreads(access), access.config.name, startLsn, jobs),
       note: textOption(options, 'note') ?? '',
       keep: flagOption(options, 'keep'),
       walTimeoutMs: secondsOption(options, 'timeout') ?? defaultWalTimeoutMs,

@@ -1,9 +1,10 @@
+import type { ArchiveWorkerData } from '../archive/archive-threads.ts';
 import { WalStore } from '../archive/wal-store.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
-import type { Repository } from '../repository/repository.ts';
+import type { Repository, RepositoryAccess } from '../repository/repository.ts';
 import type { CliContext } from './context.ts';
 import { actingAs, ownerOf } from './privileges.ts';
 
@@ -33,6 +34,16 @@ export async function openCluster(context: CliContext, name?: string): Promise<C
     });
   }
   return { config, repository, cluster, incarnation, incarnations, store: new WalStore(cluster, incarnation) };
+}
+
+/** What a thread needs to open the repository for itself. */
+export function repositoryForThreads({ repository, config }: ClusterAccess): RepositoryAccess {
+  return repository.access({ kind: 'local', directory: config.repositoryDirectory });
+}
+
+/** What a thread needs to work in the archive. */
+export function archiveForThreads(access: ClusterAccess): ArchiveWorkerData {
+  return { access: repositoryForThreads(access), cluster: access.config.name, incarnation: access.incarnation };
 }
 
 /**

@@ -17,7 +17,7 @@ import {
 } from '../restore/target-directory.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
 import { shellQuote } from './archive-script.ts';
-import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
+import { asRepositoryOwner, findBackup, repositoryForThreads, type ClusterAccess } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { findOwner } from './file-owner.ts';
@@ -129,11 +129,7 @@ async function execute(execution: Execution, context: CliContext): Promise<void>
   const { config } = access;
   const progress = startProgress(context, `restore of ${plan.backup.id}`);
   progress.total(plan.backup.sizeBytes);
-  const restoring = restoreInThreads(
-    access.repository.access({ kind: 'local', directory: config.repositoryDirectory }),
-    config.name,
-    execution.jobs ?? config.jobs,
-  );
+  const restoring = restoreInThreads(repositoryForThreads(access), config.name, execution.jobs ?? config.jobs);
   const startedMs = context.now().getTime();
   try {
     const script = restoreScriptPath(directory);

@@ -1,6 +1,6 @@
 import { formatLsn } from '../postgres/lsn.ts';
 import { verifyCluster, type ClusterVerdict } from '../restore/verify-cluster.ts';
-import { findBackup, openCluster } from './cluster-access.ts';
+import { findBackup, openCluster, repositoryForThreads } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes } from './format.ts';
@@ -9,10 +9,8 @@ import { startProgress } from './progress.ts';
 
 /** `pgrecall verify CLUSTER [BACKUP]`: exit 3 with damage or a gap. */
 export const runVerify: RunCommand = async (arguments_, context) => {
-  const { config, repository, cluster, incarnations } = await openCluster(
-    context,
-    requiredPositional(arguments_, 'cluster'),
-  );
+  const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
+  const { config, cluster, incarnations } = access;
   const named = arguments_.positional['backup'];
   const only = named === undefined ? undefined : findBackup(await cluster.listBackups(), named);
   const progress = startProgress(context, `verify ${config.name}`);
@@ -21,7 +19,7 @@ export const runVerify: RunCommand = async (arguments_, context) => {
     verdict = await verifyCluster({
       cluster,
       incarnations,
-      access: repository.access({ kind: 'local', directory: config.repositoryDirectory }),
+      access: repositoryForThreads(access),
       ...(only ? { only } : {}),
       jobs: numberOption(arguments_.options, 'jobs', 1) ?? config.jobs,
       signal: context.signal,

@@ -5,14 +5,15 @@ import { runArchiver, type ArchiveEvent } from '../archive/archiver.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { acquireLock } from '../repository/lock.ts';
 import { LocalStorage } from '../storage/local.ts';
-import { openCluster } from './cluster-access.ts';
+import { archiveForThreads, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 
 /** `pgrecall wal archive CLUSTER`: runs until SIGTERM; one on a host. */
 export const runWalArchive: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
-  const { config, repository, incarnation } = await openCluster(context, requiredPositional(arguments_, 'cluster'));
+  const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
+  const { config } = access;
   const dataDirectory = textOption(options, 'dataDirectory') ?? config.dataDirectory;
   if (dataDirectory === undefined) {
     throw new PgrecallError('usage', `the configuration has no data_directory for "${config.name}"`, {
@@ -28,14 +29,7 @@ export const runWalArchive: RunCommand = async (arguments_, context) => {
   });
   void lock;
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
-  await using pool = pushInThreads(
-    {
-      access: repository.access({ kind: 'local', directory: config.repositoryDirectory }),
-      cluster: config.name,
-      incarnation,
-    },
-    jobs,
-  );
+  await using pool = pushInThreads(archiveForThreads(access), jobs);
   const result = await runArchiver({
     walDirectory: join(dataDirectory, 'pg_wal'),
     acknowledgements,

@@ -5,7 +5,7 @@ import { runPrefetcher } from '../archive/prefetcher.ts';
 import { parseSegmentName, segmentNumber } from '../postgres/segment-name.ts';
 import { acquireLock } from '../repository/lock.ts';
 import { LocalStorage } from '../storage/local.ts';
-import { openCluster } from './cluster-access.ts';
+import { archiveForThreads, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 
@@ -14,7 +14,8 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
   const name = requiredPositional(arguments_, 'name');
   const directory = resolve(context.cwd, requiredPositional(arguments_, 'directory'));
-  const { config, repository, incarnation, store } = await openCluster(context, textOption(options, 'cluster'));
+  const access = await openCluster(context, textOption(options, 'cluster'));
+  const { config, store } = access;
   const { timeline, number } = parseSegmentName(name, store.segmentBytes);
   const first = flagOption(options, 'including') ? number : segmentNumber(number + 1n);
   await using lock = await acquireLock(new LocalStorage(resolve(directory, '..')), 'locks', 'prefetcher', {
@@ -24,14 +25,7 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   });
   void lock;
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
-  await using pool = fetchInThreads(
-    {
-      access: repository.access({ kind: 'local', directory: config.repositoryDirectory }),
-      cluster: config.name,
-      incarnation,
-    },
-    jobs,
-  );
+  await using pool = fetchInThreads(archiveForThreads(access), jobs);
   const recovering = textOption(options, 'while');
   const { fetched } = await runPrefetcher({
     directory,

@@ -6,7 +6,7 @@ import { readWalCatalogue } from '../archive/wal-catalogue.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatLsn, parseLsn } from '../postgres/lsn.ts';
 import { checkSlotName, slotNameFor } from '../protocol/replication-command.ts';
-import { openCluster } from './cluster-access.ts';
+import { archiveForThreads, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import { flagOption, requiredPositional, secondsOption, textOption } from './options.ts';
 
@@ -17,10 +17,8 @@ export const runWalReceive: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
   const until = textOption(options, 'until');
   const idleExitMs = secondsOption(options, 'idleExit');
-  const { config, repository, cluster, incarnation, store } = await openCluster(
-    context,
-    requiredPositional(arguments_, 'cluster'),
-  );
+  const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
+  const { config, cluster, incarnation, store } = access;
   const slot = checkSlotName(config.slot ?? slotNameFor(config.name));
   // Two receivers would write the same files on this host.
   await using lock = await cluster.lock('wal-receive', {
@@ -29,11 +27,7 @@ export const runWalReceive: RunCommand = async (arguments_, context) => {
     randomBytes: (length) => context.randomBytes(length),
   });
   void lock;
-  await using sink = new ThreadSink({
-    access: repository.access({ kind: 'local', directory: config.repositoryDirectory }),
-    cluster: config.name,
-    incarnation,
-  });
+  await using sink = new ThreadSink(archiveForThreads(access));
   const result = await receiveWal({
     cluster: {
       name: config.name,
