@@ -34,6 +34,7 @@ export interface ServerFacts {
   /** Every file that a setting in use comes from, as far as this role may see; those above among them. */
   readonly settingsFiles: readonly string[];
   readonly tablespaces: readonly { readonly oid: number; readonly name: string }[];
+  readonly databases: readonly { readonly oid: number; readonly name: string }[];
 }
 
 export interface StoppedBackup {
@@ -79,6 +80,9 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
   const tablespaces = await session.query<{ oid: number; name: string }>(
     'SELECT oid::int8::float8 AS oid, spcname AS name FROM pg_tablespace WHERE oid NOT IN (1663, 1664) ORDER BY oid',
   );
+  const databases = await session.query<{ oid: number; name: string }>(
+    'SELECT oid::int8::float8 AS oid, datname AS name FROM pg_database ORDER BY oid',
+  );
   const setting = new Map(settings.map(({ name, setting: value }) => [name, value]));
   const files: Record<string, string> = {};
   for (const [name, file] of Object.entries(fileNames)) {
@@ -95,6 +99,7 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
     configurationFiles: files,
     settingsFiles: sources.map(({ path }) => path),
     tablespaces: tablespaces.map(({ oid, name }) => ({ oid, name })),
+    databases: databases.map(({ oid, name }) => ({ oid, name })),
   };
 }
 

@@ -62,6 +62,7 @@ export function makeRecord(made: MadeBackup): BackupRecord {
       const known = name.get(oid);
       return { oid, path, ...(known === undefined ? {} : { name: known }) };
     }),
+    databases: facts.databases,
     dataChecksums: control.dataChecksums,
     badPages: copied.badPages.map(({ path, blocks }) => ({ path, blocks: [...blocks] })),
     pgrecallVersion,

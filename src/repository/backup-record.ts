@@ -35,6 +35,8 @@ export interface BackupRecord {
   readonly keep: boolean;
   readonly note: string;
   readonly tablespaces: readonly { readonly oid: number; readonly path: string; readonly name?: string }[];
+  /** Those of the server when the backup began; absent where none was asked. */
+  readonly databases?: readonly { readonly oid: number; readonly name: string }[];
   readonly dataChecksums: boolean;
   readonly badPages: readonly { readonly path: string; readonly blocks: readonly number[] }[];
   readonly pgrecallVersion: string;
@@ -74,6 +76,7 @@ export const checkBackupRecord: Check = fields({
   keep: flag,
   note: text(),
   tablespaces: listOf(fields({ oid: integer(1, 0xffff_ffff), path: text(), name: optional(text()) })),
+  databases: optional(listOf(fields({ oid: integer(1, 0xffff_ffff), name: text() }))),
   dataChecksums: flag,
   badPages: listOf(fields({ path: text(), blocks: listOf(integer(0, 0xffff_ffff)) })),
   pgrecallVersion: text(64),

@@ -124,6 +124,7 @@ const madeUpFacts: ServerFacts = {
   configurationFiles: {},
   settingsFiles: [],
   tablespaces: [],
+  databases: [],
 };
 
 /** A server that says what a test wants it to say. */
