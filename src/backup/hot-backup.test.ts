@@ -65,7 +65,8 @@ describe('a hot backup', () => {
     using made = new MadeUpCluster();
     const place = made.addTablespace(16_400);
     const { cluster } = await site();
-    const server = new MadeUpServer({ facts: { tablespaces: [{ oid: 16_400, name: 'fast' }] } });
+    const databases = [{ oid: 5, name: 'postgres' }];
+    const server = new MadeUpServer({ facts: { tablespaces: [{ oid: 16_400, name: 'fast' }], databases } });
     const record = await backUpMadeUp(made, cluster, { server, note: 'before the upgrade', keep: true });
     const { packs, sizeBytes, storedBytes, files, warnings, ...rest } = record;
     assert.ok(packs.length === 1 && sizeBytes > 3 * 8192 && storedBytes > 500 && files === 4);
@@ -92,6 +93,7 @@ describe('a hot backup', () => {
       keep: true,
       note: 'before the upgrade',
       tablespaces: [{ oid: 16_400, path: place, name: 'fast' }],
+      databases,
       dataChecksums: true,
       badPages: [],
       pgrecallVersion: record.pgrecallVersion,
