@@ -90,6 +90,38 @@ describe('reading the extents of a file', () => {
     await reader.close();
   });
 
+  it('opens a blob once for parts of it in a row, and reads small gaps along, not large ones', async () => {
+    const made = await packed(1, 9);
+    const own = made.extents[0] ?? [];
+    const page = (blob: number, at: number): Extent => {
+      const extent = own[blob];
+      assert.ok(extent);
+      return { ...extent, fileOffset: at * 8192, blobOffset: at * 8192, lengthBytes: 8192 };
+    };
+    const { cluster } = made;
+    const inner = cluster.openPack.bind(cluster);
+    const opened: number[] = [];
+    cluster.openPack = async (id) => {
+      const pack = await inner(id);
+      const read = pack.read.bind(pack);
+      pack.read = (blob) => {
+        opened.push(own.findIndex(({ blob: { offset } }) => offset === blob.offset));
+        return read(blob);
+      };
+      return pack;
+    };
+    const reader = new ExtentReader(cluster);
+    const parts = [page(0, 0), page(0, 3), page(0, 5), page(1, 1), page(3, 0), page(3, 7), page(6, 2)];
+    await reader.read(parts, (bytes, extent) => {
+      const at = own.findIndex(({ blob }) => blob.offset === extent.blob.offset) * 65_536 + extent.blobOffset;
+      assert.deepEqual(Buffer.from(bytes), made.content.subarray(at, at + 8192));
+    });
+    assert.deepEqual(opened, [0, 1, 3, 6]);
+    // The header of the pack; blobs 0 to 3 with number 2, which is not wanted; then blob 6, behind two that are not.
+    assert.equal(readsOf(made), 1 + 2);
+    await reader.close();
+  });
+
   it('keeps a bounded number of packs open', async () => {
     const made = await packed(70, 1, 512);
     let open = 0;

@@ -5,10 +5,15 @@ import type { PackReader } from '../repository/pack-reader.ts';
 
 /** How much of a pack is read at once where the blobs of a file follow each other. */
 const readAheadBytes = 4_194_304;
+/** Stored bytes between two blobs that are read along, which costs less than another read. */
+const skippedBytes = 65_536;
 /** Packs held open: a file of a full backup lies in one, of an incremental one in several. */
 const openPacks = 64;
 
-/** Reads the plaintext of extents, in order, with as few reads of the storage as their packs allow. */
+/**
+ * Reads the plaintext of extents, in order, with as few reads of the storage as their packs allow. A blob that several
+ * extents in a row are parts of is opened once.
+ */
 export class ExtentReader {
   readonly #cluster: ClusterRepository;
   readonly #packs = new Map<PackId, PackReader>();
@@ -40,9 +45,14 @@ export class ExtentReader {
     if (!first || !last) return;
     const pack = await this.#open(first.pack);
     await pack.prefetch(first.blob.offset, last.blob.offset + last.blob.storedBytes - first.blob.offset);
+    let opened: { readonly offset: number; readonly plain: Uint8Array } | undefined;
     for (const extent of run) {
-      const read = pack.read(extent.blob);
-      const plain = read instanceof Promise ? await read : read;
+      const { offset } = extent.blob;
+      if (opened?.offset !== offset) {
+        const read = pack.read(extent.blob);
+        opened = { offset, plain: read instanceof Promise ? await read : read };
+      }
+      const { plain } = opened;
       take(plain.subarray(extent.blobOffset, extent.blobOffset + extent.lengthBytes), extent);
     }
   }
@@ -61,15 +71,20 @@ export class ExtentReader {
   }
 }
 
-/** The extents from `start` whose blobs follow each other in one pack, up to the read-ahead. */
+/** The extents from `start` whose blobs follow each other closely in one pack, up to the read-ahead. */
 function runFrom(extents: readonly Extent[], start: number): readonly Extent[] {
   const first = extents[start];
   if (!first) return [];
   let end = start + 1;
+  let previous = first;
   for (let next = extents[end]; next; next = extents[end]) {
-    const previous = extents[end - 1] ?? first;
-    const follows = next.pack === first.pack && next.blob.offset >= previous.blob.offset + previous.blob.storedBytes;
-    if (!follows || next.blob.offset + next.blob.storedBytes - first.blob.offset > readAheadBytes) break;
+    if (next.pack !== first.pack) break;
+    if (next.blob.offset !== previous.blob.offset) {
+      const gap = next.blob.offset - previous.blob.offset - previous.blob.storedBytes;
+      if (gap < 0 || gap > skippedBytes) break;
+      if (next.blob.offset + next.blob.storedBytes - first.blob.offset > readAheadBytes) break;
+    }
+    previous = next;
     end += 1;
   }
   return extents.slice(start, end);
