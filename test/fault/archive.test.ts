@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { writeGroups } from '../../src/archive/roll-up.ts';
+import { rollUpAround } from '../../src/archive/roll-up.ts';
 import { readWalCatalogue } from '../../src/archive/wal-catalogue.ts';
 import { WalStore } from '../../src/archive/wal-store.ts';
 import { timeline } from '../../src/postgres/timeline.ts';
@@ -35,9 +35,11 @@ interface Story {
   readonly steps: readonly Step[];
   /** Holds after every fault; `acknowledged`: how many of the steps returned. */
   readonly check: (store: WalStore, acknowledged: number) => Promise<void>;
+  /** Holds when every step was taken without a fault, whatever went wrong before. */
+  readonly inTheEnd?: Step;
 }
 
-async function failInTurn({ segmentBytes = mebibyte, before, steps, check }: Story): Promise<void> {
+async function failInTurn({ segmentBytes = mebibyte, before, steps, check, inTheEnd }: Story): Promise<void> {
   const archive = await testArchive({ segmentBytes, passphrase: 'correct horse battery staple' });
   await before?.(archive.store);
   const begun = new Map(archive.objects);
@@ -58,6 +60,7 @@ async function failInTurn({ segmentBytes = mebibyte, before, steps, check }: Sto
       await check(storeOver(archive, storage), acknowledged);
       for (const step of steps) await step(storeOver(archive, storage));
       await check(storeOver(archive, storage), steps.length);
+      await inTheEnd?.(storeOver(archive, storage));
       assert.deepEqual(await readWalCatalogue(storeOver(archive, storage)), expected);
     },
   });
@@ -150,26 +153,36 @@ describe('whatever goes wrong while WAL is archived', () => {
     });
   });
 
-  it('the catalogue says the same while groups are written', async () => {
+  it('the catalogue says the same while the 256th log comes to its end, and groups are made of what is before', async () => {
+    const lastOf = (log: number) => async (store: WalStore) => rollUpAround(store, segmentAt(log * 4 + 3));
+    const logsInGroup = async (store: WalStore, of: number, number: bigint): Promise<readonly number[] | undefined> =>
+      (await store.index.readGroup(timeline(of), number))?.flatMap((span, log) => (span ? [log] : []));
     await failInTurn({
       segmentBytes: gibibyte,
       before: async (store) => {
-        // Whole and rolled up, with a gap, and on another timeline.
-        for (const number of [0, 1, 2, 3, 4, 5, 7]) await putMadeUp(store, segmentAt(number), { commits: [5n, 9n] });
+        // A log with a gap, the 256th and the one after it, and another timeline.
+        const numbers = [4, 5, 7, 1020, 1021, 1022, 1023, 1024, 1025, 1026, 1027];
+        for (const number of numbers) await putMadeUp(store, segmentAt(number), { commits: [5n, 9n] });
         for (const number of [5, 6]) await putMadeUp(store, segmentAt(number, 2));
-        await store.index.rollUpLog(timeline(1), 0n);
       },
-      steps: [async (store) => writeGroups(store, { timeline: timeline(2), log: 9n })],
+      // The second finds a group to be replaced; the third begins another one.
+      steps: [lastOf(255), lastOf(256), lastOf(257)],
       check: async (store) => {
         const { ranges } = await readWalCatalogue(store);
         assert.deepEqual(
           ranges.map(({ timeline: of, startLsn, endLsn }) => [of, startLsn >> 30n, endLsn >> 30n]),
           [
-            [1, 0n, 6n],
+            [1, 4n, 6n],
             [1, 7n, 8n],
+            [1, 1020n, 1028n],
             [2, 5n, 7n],
           ],
         );
+      },
+      inTheEnd: async (store) => {
+        assert.deepEqual(await logsInGroup(store, 1, 0n), [1, 255]);
+        assert.deepEqual(await logsInGroup(store, 1, 1n), [0]);
+        assert.deepEqual(await logsInGroup(store, 2, 0n), [1]);
       },
     });
   });
