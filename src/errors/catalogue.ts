@@ -78,6 +78,7 @@ export const catalogue = define({
   'backup-unknown': { kind: 'usage', hint: 'pgrecall list shows the backups' },
   'backup-ambiguous': { kind: 'usage', hint: 'give more characters of the identifier' },
   'backup-failed': { kind: 'failed' },
+  'reference-expired': { kind: 'failed', hint: 'start the backup again: it takes another reference, or everything' },
   'data-directory': { kind: 'failed' },
   'wal-not-archived': { kind: 'failed' },
 
