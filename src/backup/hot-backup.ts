@@ -5,17 +5,17 @@ import type { Lsn } from '../postgres/lsn.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
-import { newBackupId } from './backup-id.ts';
-import type { BackupServer, ServerFacts } from './backup-server.ts';
+import type { BackupServer, ServerFacts, StoppedBackup } from './backup-server.ts';
 import { checkSameCluster, checkSameTimeline, checkStartedHere, refuseUnfit } from './check-server.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
 import type { CopyResult, Copying } from './copy-items.ts';
 import { walkDataDirectory } from './data-directory-walk.ts';
-import { makeRecord } from './make-record.ts';
+import { makeRecord, type NeededRange } from './make-record.ts';
 import { NeededWal, type WalKeeper } from './needed-wal.ts';
 import { attachOutsideFiles, findOutsideFiles } from './outside-files.ts';
 import { readOwnerNames } from './owner-names.ts';
 import { readControlFile } from './read-control-file.ts';
+import { chooseId, writeBackup } from './write-backup.ts';
 
 /*
  * A hot full backup, after
@@ -70,7 +70,7 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   const before = readControlFile(dataDirectory).control;
   refuseUnfit(facts, before);
   checkSameCluster(cluster.name, options.incarnation, { facts, control: before, dataDirectory });
-  const id = await chooseId(cluster, startedAt);
+  const id = await chooseId(cluster, startedAt, 'full');
   const signal = watchServer(server, options.signal);
 
   const startLsn = await server.start(`pgrecall ${id}`);
@@ -79,20 +79,14 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   checkStartedHere(control, startLsn, dataDirectory);
   const copying = options.copying(startLsn);
   try {
-    return await writeBackup(options, { id, startedAt, startLsn, checkpointedAt, facts, control, copying, signal });
+    const begun = { id, startedAt, startLsn, checkpointedAt, facts, control, copying, signal };
+    const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => copyHot(options, begun, manifest);
+    return await writeBackup({ cluster, id, copying, signal, copyAll });
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   } finally {
     await copying.close();
   }
-}
-
-/** One that no backup has, damaged ones and those that were never finished included. */
-async function chooseId(cluster: ClusterRepository, startedAt: Date): Promise<string> {
-  const taken = new Set(await cluster.listUnfinished());
-  const complete = await cluster.listBackups({ onDamaged: (id) => taken.add(id) });
-  for (const { id } of complete) taken.add(id);
-  return newBackupId(startedAt, 'full', taken);
 }
 
 /** Aborts when the command is interrupted or the server goes away: a session lost is a backup lost. */
@@ -109,25 +103,8 @@ function watchServer(server: BackupServer, signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, lost.signal]);
 }
 
-async function writeBackup(options: HotBackupOptions, begun: Begun): Promise<BackupRecord> {
-  const { cluster } = options;
-  const manifest = await cluster.createManifest(begun.id);
-  let isOurs = false;
-  try {
-    const record = await copyAll(options, begun, manifest);
-    // Nobody else can have stored a manifest of that name now.
-    isOurs = true;
-    begun.signal.throwIfAborted();
-    await cluster.writeRecord(record.id, record);
-    return record;
-  } catch (error) {
-    await takeBack(cluster, begun, isOurs ? undefined : manifest);
-    throw error;
-  }
-}
-
 /** Copies everything and stores the manifest; gives the record to be written. */
-async function copyAll(options: HotBackupOptions, begun: Begun, manifest: ManifestWriter): Promise<BackupRecord> {
+async function copyHot(options: HotBackupOptions, begun: Begun, manifest: ManifestWriter): Promise<BackupRecord> {
   const { server, dataDirectory } = options;
   const { facts } = begun;
   const warnings: string[] = [];
@@ -154,7 +131,8 @@ async function copyAll(options: HotBackupOptions, begun: Begun, manifest: Manife
     control: last.control,
     incarnation: options.incarnation,
     stoppedAt: options.now(),
-    stopped,
+    temperature: 'hot',
+    wal: neededRange(stopped),
     copied,
     note: options.note,
     keep: options.keep,
@@ -163,6 +141,11 @@ async function copyAll(options: HotBackupOptions, begun: Begun, manifest: Manife
     packs: packs.map((pack) => pack.id),
     storedBytes: packs.reduce((sum, pack) => sum + pack.sizeBytes, manifest.storedBytes),
   });
+}
+
+function neededRange({ label, stopLsn }: StoppedBackup): NeededRange {
+  const { startTimeline, startLsn, checkpointLsn, from } = parseBackupLabel(label);
+  return { timeline: startTimeline, startLsn, endLsn: stopLsn, checkpointLsn, fromStandby: from === 'standby' };
 }
 
 function neededWal(options: HotBackupOptions, { facts, control, startLsn, signal }: Begun): NeededWal {
@@ -211,18 +194,4 @@ async function copyWhileKeeping(
     onProgress: options.onProgress,
   });
   return { copied, packs: (await copying.finish()).flatMap((result) => result.packs) };
-}
-
-/**
- * Removes what a failed backup has written: its record first, in case that it was stored although the storage says
- * otherwise; its packs only when it is certain that no record refers to them. `manifest`: where it is not stored yet.
- */
-async function takeBack(cluster: ClusterRepository, begun: Begun, manifest: ManifestWriter | undefined): Promise<void> {
-  try {
-    if (manifest) await manifest.abort();
-    else await cluster.deleteBackup(begun.id);
-    await begun.copying.discard();
-  } catch {
-    // The error that is being reported is the one that matters; a sweep finds what is left.
-  }
 }

@@ -1,12 +1,22 @@
-import { parseBackupLabel } from '../postgres/backup-label.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
-import { formatLsn } from '../postgres/lsn.ts';
-import { formatSegmentName, segmentBefore } from '../postgres/segment-name.ts';
+import { formatLsn, type Lsn } from '../postgres/lsn.ts';
+import { formatSegmentName, segmentBefore, segmentOf, type SegmentNumber } from '../postgres/segment-name.ts';
+import type { Timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { Incarnation } from '../repository/cluster-repository.ts';
 import { pgrecallVersion } from '../version.ts';
-import type { ServerFacts, StoppedBackup } from './backup-server.ts';
+import type { ServerFacts } from './backup-server.ts';
 import type { CopiedFiles } from './copy-files.ts';
+
+/** The WAL that makes a copy consistent. */
+export interface NeededRange {
+  readonly timeline: Timeline;
+  /** Where replay begins. */
+  readonly startLsn: Lsn;
+  readonly endLsn: Lsn;
+  readonly checkpointLsn: Lsn;
+  readonly fromStandby: boolean;
+}
 
 export interface MadeBackup {
   readonly id: string;
@@ -14,9 +24,10 @@ export interface MadeBackup {
   readonly startedAt: Date;
   readonly stoppedAt: Date;
   readonly checkpointedAt: Date;
-  readonly facts: ServerFacts;
+  readonly temperature: BackupRecord['temperature'];
+  readonly facts: Pick<ServerFacts, 'tablespaces' | 'databases'>;
   readonly control: ControlFile;
-  readonly stopped: StoppedBackup;
+  readonly wal: NeededRange;
   readonly copied: CopiedFiles;
   readonly note: string;
   readonly keep: boolean;
@@ -27,14 +38,16 @@ export interface MadeBackup {
 }
 
 export function makeRecord(made: MadeBackup): BackupRecord {
-  const { control, stopped, copied, facts } = made;
-  const label = parseBackupLabel(stopped.label);
+  const { control, wal, copied, facts } = made;
+  const nameOf = (number: SegmentNumber): string => {
+    return formatSegmentName({ timeline: wal.timeline, number }, control.segmentBytes);
+  };
   const name = new Map(facts.tablespaces.map((tablespace) => [tablespace.oid, tablespace.name]));
   return {
     id: made.id,
     format: 1,
     kind: 'physical',
-    temperature: 'hot',
+    temperature: made.temperature,
     type: 'full',
     incarnation: made.incarnation.number,
     postgresMajor: control.postgresMajor,
@@ -42,16 +55,13 @@ export function makeRecord(made: MadeBackup): BackupRecord {
     startedAt: made.startedAt.toISOString(),
     stoppedAt: made.stoppedAt.toISOString(),
     checkpointedAt: made.checkpointedAt.toISOString(),
-    timeline: label.startTimeline,
-    startLsn: formatLsn(label.startLsn),
-    endLsn: formatLsn(stopped.stopLsn),
-    checkpointLsn: formatLsn(label.checkpointLsn),
-    startSegment: label.startSegment,
-    stopSegment: formatSegmentName(
-      { timeline: label.startTimeline, number: segmentBefore(stopped.stopLsn, control.segmentBytes) },
-      control.segmentBytes,
-    ),
-    fromStandby: label.from === 'standby',
+    timeline: wal.timeline,
+    startLsn: formatLsn(wal.startLsn),
+    endLsn: formatLsn(wal.endLsn),
+    checkpointLsn: formatLsn(wal.checkpointLsn),
+    startSegment: nameOf(segmentOf(wal.startLsn, control.segmentBytes)),
+    stopSegment: nameOf(segmentBefore(wal.endLsn, control.segmentBytes)),
+    fromStandby: wal.fromStandby,
     sizeBytes: copied.sizeBytes,
     storedBytes: made.storedBytes,
     files: copied.files,

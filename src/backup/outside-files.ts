@@ -24,8 +24,11 @@ export interface OutsideFiles {
   readonly elsewhere: readonly string[];
 }
 
+/** What is known of where settings come from. */
+export type ConfigurationPlaces = Pick<ServerFacts, 'dataDirectory' | 'configurationFiles' | 'settingsFiles'>;
+
 /** The configuration files that lie outside the data directory. */
-export function findOutsideFiles(facts: ServerFacts, dataDirectory: string): OutsideFiles {
+export function findOutsideFiles(facts: ConfigurationPlaces, dataDirectory: string): OutsideFiles {
   const roots = [dataDirectory, facts.dataDirectory ?? dataDirectory].map((root) => `${root.replace(/\/+$/, '')}/`);
   const isOutside = (path: string): boolean => !roots.some((root) => path.startsWith(root));
   const carried = Object.entries(facts.configurationFiles)
