@@ -1,6 +1,7 @@
 import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { fileSystemPath } from '../repository/path-text.ts';
+import { inBlobOrder } from './extent-order.ts';
 import { ExtentReader } from './extent-reader.ts';
 import type { FileAttributes, RestoreBatch, RestoredBatch, RestoreItem } from './restore-items.ts';
 import { writing } from './write-error.ts';
@@ -24,7 +25,7 @@ export class FileRestorer {
     const descriptor = openToWrite(absolutePath);
     try {
       let written = 0;
-      await this.#reader.read(extents, (bytes, extent) => {
+      await this.#reader.read(inBlobOrder(extents), (bytes, extent) => {
         writeFully(descriptor, bytes, extent.fileOffset, absolutePath);
         written += bytes.length;
       });

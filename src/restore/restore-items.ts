@@ -13,7 +13,7 @@ export interface RestoreItem {
   readonly absolutePath: string;
   /** `undefined` where the item is a piece of a large file, which others write to as well. */
   readonly attributes: FileAttributes | undefined;
-  /** In the order of the file. */
+  /** Of the file or the piece, in the order of the file. */
   readonly extents: readonly Extent[];
 }
 

@@ -6,12 +6,11 @@ import type { ManifestReader } from '../repository/manifest-reader.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
 import { encodePath, fileSystemPath } from '../repository/path-text.ts';
 import { UnderWay } from '../threads/under-way.ts';
+import { partsWithin, pieceBytes, piecesOf } from './extent-order.ts';
 import { finishFile } from './file-restorer.ts';
 import type { FileAttributes, RestoreItem, Restoring } from './restore-items.ts';
 import { writing } from './write-error.ts';
 
-/** Extents to a piece: 64 MiB of 256 KiB chunks. */
-const pieceExtents = 256;
 const batchBytes = 33_554_432;
 const batchItems = 256;
 
@@ -54,8 +53,8 @@ export async function writeFiles(options: WriteFilesOptions): Promise<number> {
         const absolutePath = pathOf(options, entry);
         const attributes = attributesOf(options, entry);
         const extents = entry.extents ?? (await entry.loadExtents());
-        if (extents.length > pieceExtents) largeFiles.push({ absolutePath, attributes });
-        for (const item of itemsOf(absolutePath, attributes, extents)) await sender.send(item);
+        if (entry.sizeBytes > pieceBytes) largeFiles.push({ absolutePath, attributes });
+        for (const item of itemsOf(absolutePath, attributes, entry, extents)) await sender.send(item);
       }
     }
     await sender.end();
@@ -128,14 +127,15 @@ function makeTablespaceLink(options: WriteFilesOptions, entry: StoredEntry): voi
 function* itemsOf(
   absolutePath: string,
   attributes: FileAttributes,
+  { sizeBytes }: StoredEntry,
   extents: readonly Extent[],
 ): Generator<RestoreItem> {
-  if (extents.length <= pieceExtents) {
+  if (sizeBytes <= pieceBytes) {
     yield { absolutePath, attributes, extents };
     return;
   }
-  for (let i = 0; i < extents.length; i += pieceExtents) {
-    yield { absolutePath, attributes: undefined, extents: extents.slice(i, i + pieceExtents) };
+  for (const piece of piecesOf(sizeBytes)) {
+    yield { absolutePath, attributes: undefined, extents: partsWithin(extents, [piece]) };
   }
 }
 
