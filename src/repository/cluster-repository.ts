@@ -41,7 +41,7 @@ export class ClusterRepository {
   /** `undefined` where the cluster was never registered. */
   async readCluster(): Promise<ClusterDocument | undefined> {
     try {
-      return (await this.#readDocument('cluster.json', checkClusterDocument)) as ClusterDocument;
+      return (await this.readDocument('cluster.json', checkClusterDocument)) as ClusterDocument;
     } catch (error) {
       if (hasCode(error, 'object-missing')) return undefined;
       throw error;
@@ -49,20 +49,22 @@ export class ClusterRepository {
   }
 
   async writeCluster(document: ClusterDocument): Promise<void> {
-    await this.#writeDocument('cluster.json', document, checkClusterDocument, true);
+    await this.writeDocument('cluster.json', document, checkClusterDocument, { replace: true });
   }
 
-  async #readDocument(key: string, check: Check): Promise<unknown> {
+  /** A document of the shape that `check` wants. Throws `object-missing`, `object-damaged`, `object-swapped`. */
+  async readDocument(key: string, check: Check): Promise<unknown> {
     const whole = this.keyOf(key);
     const bytes = await this.repository.storage.get(whole, maxDocumentBytes);
     return decodeDocument(bytes, whole, this.#context, check);
   }
 
-  async #writeDocument(key: string, document: unknown, check: Check, replace: boolean): Promise<void> {
+  /** Throws `object-exists` unless `replace`. Durable on return. */
+  async writeDocument(key: string, document: unknown, check: Check, options: PutOptions = {}): Promise<void> {
     const problem = check(document, 'document');
     assert(problem === undefined, `a document that could not be read again: ${problem}`);
     const whole = this.keyOf(key);
-    await this.repository.storage.put(whole, await encodeDocument(whole, document, this.#context), { replace });
+    await this.repository.storage.put(whole, await encodeDocument(whole, document, this.#context), options);
   }
 
   /** Begins a pack under a name of its own. */
@@ -80,6 +82,11 @@ export class ClusterRepository {
 
   async deletePack(id: PackId): Promise<void> {
     await this.repository.storage.delete(this.#packKey(id));
+  }
+
+  /** As it is stored; `undefined` where there is none. */
+  async packBytes(id: PackId): Promise<number | undefined> {
+    return (await this.repository.storage.stat(this.#packKey(id)))?.sizeBytes;
   }
 
   /** Every pack that is whole, whether a backup refers to it or not. */
@@ -160,9 +167,11 @@ export class ClusterRepository {
     return openWhole(stored, whole, 'object', this.#context, limitBytes);
   }
 
-  async createManifest(backupId: string): Promise<ManifestWriter> {
+  /** `replace`: takes the place of the one that is there, when it is finished. */
+  async createManifest(backupId: string, options: { readonly replace?: boolean } = {}): Promise<ManifestWriter> {
     const key = this.#backupKey(backupId, 'manifest');
-    return new ManifestWriter(await SealedWriter.create(this.repository.storage, key, 'manifest', this.#context));
+    const { storage } = this.repository;
+    return new ManifestWriter(await SealedWriter.create(storage, key, 'manifest', this.#context, options));
   }
 
   /** Throws `object-missing`, `object-damaged`, `object-swapped`, `manifest-hostile`. */
@@ -182,7 +191,7 @@ export class ClusterRepository {
   ): Promise<void> {
     assert(record.id === backupId, `the record of ${record.id} as that of ${backupId}`);
     this.#backupKey(backupId, 'record.json');
-    await this.#writeDocument(`backups/${backupId}/record.json`, record, checkBackupRecord, options.replace === true);
+    await this.writeDocument(`backups/${backupId}/record.json`, record, checkBackupRecord, options);
   }
 
   /** Throws `backup-unknown`, `object-damaged`, `object-swapped`. */
@@ -194,7 +203,7 @@ export class ClusterRepository {
 
   async #findRecord(backupId: string): Promise<BackupRecord | undefined> {
     try {
-      return (await this.#readDocument(`backups/${backupId}/record.json`, checkBackupRecord)) as BackupRecord;
+      return (await this.readDocument(`backups/${backupId}/record.json`, checkBackupRecord)) as BackupRecord;
     } catch (error) {
       if (hasCode(error, 'object-missing')) return undefined;
       throw error;
@@ -208,7 +217,7 @@ export class ClusterRepository {
   async listBackups(
     options: { readonly onDamaged?: (backupId: string, error: unknown) => void } = {},
   ): Promise<BackupRecord[]> {
-    const ids = await this.#backupFolders();
+    const ids = await this.listBackupFolders();
     const backups: BackupRecord[] = [];
     for (let at = 0; at < ids.length; at += parallelReads) {
       const some = ids.slice(at, at + parallelReads);
@@ -228,12 +237,13 @@ export class ClusterRepository {
     return backups;
   }
 
-  /** Backups without a record that left something behind: they go on, or they died. */
+  /** Backups without a record that left something behind: they go on, or they died. Expired ones are neither. */
   async listUnfinished(): Promise<string[]> {
     const { storage } = this.repository;
     const unfinished: string[] = [];
-    for (const id of await this.#backupFolders()) {
+    for (const id of await this.listBackupFolders()) {
       if (await storage.stat(this.#backupKey(id, 'record.json'))) continue;
+      if (await storage.stat(this.#backupKey(id, 'expired'))) continue;
       if (await storage.stat(this.#backupKey(id, 'manifest'))) unfinished.push(id);
     }
     return unfinished;
@@ -246,7 +256,8 @@ export class ClusterRepository {
     await storage.delete(this.#backupKey(backupId, 'manifest'));
   }
 
-  async #backupFolders(): Promise<string[]> {
+  /** Identifiers of everything that lies below `backups/`: complete, unfinished and expired. */
+  async listBackupFolders(): Promise<string[]> {
     const ids: string[] = [];
     for await (const { name, kind } of this.repository.storage.list(this.keyOf('backups'))) {
       if (kind === 'folder') ids.push(name);
