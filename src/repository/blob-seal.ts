@@ -102,9 +102,20 @@ export class BlobSeal {
 
   /** SHA-256 of the payload of a blob that lies at `offset`, checked. Throws `blob-damaged`. */
   payloadHash(stored: Uint8Array, role: BlobRole, offset: number, plainBytes: number): Uint8Array {
-    this.#bind(role, offset, plainBytes);
+    return hashPayload(this.openPayload(stored, role, offset, plainBytes).payload);
+  }
+
+  /**
+   * The chunk of a blob that lies at `offset` as it was compressed, checked: what `sealPayload` puts elsewhere. May be a
+   * view of `stored`. Throws `blob-damaged`.
+   */
+  openPayload(stored: Uint8Array, role: BlobRole, offset: number, plainBytes: number): CompressedChunk {
     const payloadBytes = stored.length - tagBytes;
-    return hashPayload(this.#unseal(stored.subarray(0, payloadBytes), stored.subarray(payloadBytes), offset));
+    this.#bind(role, offset, plainBytes);
+    return {
+      payload: this.#unseal(stored.subarray(0, payloadBytes), stored.subarray(payloadBytes), offset),
+      plainBytes,
+    };
   }
 
   /** The chunk of a blob that lies at `offset`. Throws `blob-damaged`. */

@@ -1,3 +1,4 @@
+import type { CompressedChunk } from './blob-seal.ts';
 import type { BlobLocation, PackId } from './pack-id.ts';
 import type { SealedReader } from './sealed-reader.ts';
 
@@ -23,6 +24,11 @@ export class PackReader {
   /** The chunk that a blob holds. Not a promise where the storage, or what was prefetched, answers at once. */
   read(location: BlobLocation): Uint8Array | Promise<Uint8Array> {
     return this.#reader.read(location);
+  }
+
+  /** The same as it was compressed, checked, for `PackWriter.appendPayload`. */
+  async readPayload(location: BlobLocation): Promise<CompressedChunk> {
+    return this.#reader.readPayload(location);
   }
 
   /** Reads a run of stored bytes at once, 1 to 4 MiB say; `read` then opens the blobs in it from memory. The next call forgets it. */

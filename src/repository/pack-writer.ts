@@ -1,4 +1,5 @@
 import { assert } from '../errors/pgrecall-error.ts';
+import type { CompressedChunk } from './blob-seal.ts';
 import { maxChunkBytes, type BlobLocation, type PackId } from './pack-id.ts';
 import type { SealedWriter } from './sealed-writer.ts';
 
@@ -24,6 +25,12 @@ export class PackWriter {
   append(chunk: Uint8Array): BlobLocation | Promise<BlobLocation> {
     assert(chunk.length > 0 && chunk.length <= maxChunkBytes, `a chunk of ${chunk.length} bytes`);
     return this.#writer.append(chunk);
+  }
+
+  /** The same with a chunk of another pack, as it was compressed there. */
+  appendPayload(chunk: CompressedChunk): BlobLocation | Promise<BlobLocation> {
+    assert(chunk.plainBytes > 0 && chunk.plainBytes <= maxChunkBytes, `a chunk of ${chunk.plainBytes} bytes`);
+    return this.#writer.appendCompressed(chunk);
   }
 
   /** Adds the list of blobs, checks that it reads back, makes the pack durable. After an error nothing of it is left. */

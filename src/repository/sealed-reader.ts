@@ -2,7 +2,7 @@ import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { hasCode } from '../errors/pgrecall-error.ts';
 import { objectTooShort } from '../storage/storage-errors.ts';
 import type { ObjectReader, Storage } from '../storage/storage.ts';
-import { BlobSeal } from './blob-seal.ts';
+import { BlobSeal, type CompressedChunk } from './blob-seal.ts';
 import { ContentDigest } from './content-digest.ts';
 import type { BlobLocation } from './pack-id.ts';
 import {
@@ -153,11 +153,22 @@ export class SealedReader {
     return this.#readBlob(location, 'content');
   }
 
-  #readBlob(location: BlobLocation, role: BlobRole): Uint8Array | Promise<Uint8Array> {
+  /** A content blob as it was compressed, checked: to be stored elsewhere. May be a view of what was prefetched. */
+  async readPayload(location: BlobLocation): Promise<CompressedChunk> {
+    this.#checkSizes(location);
     const { offset, storedBytes, plainBytes } = location;
-    if (offset < headerBytes || storedBytes > plainBytes + tagBytes) {
+    return this.#seal.openPayload(await this.#stored(offset, storedBytes), 'content', offset, plainBytes);
+  }
+
+  #checkSizes({ offset, storedBytes, plainBytes }: BlobLocation): void {
+    if (offset < headerBytes || storedBytes < tagBytes || storedBytes > plainBytes + tagBytes) {
       throw blobDamaged(this.key, `cannot hold ${plainBytes} bytes in ${storedBytes}`, offset);
     }
+  }
+
+  #readBlob(location: BlobLocation, role: BlobRole): Uint8Array | Promise<Uint8Array> {
+    this.#checkSizes(location);
+    const { offset, storedBytes, plainBytes } = location;
     const stored = this.#stored(offset, storedBytes);
     if (stored instanceof Promise) return stored.then((bytes) => this.#seal.open(bytes, role, offset, plainBytes));
     return this.#seal.open(stored, role, offset, plainBytes);

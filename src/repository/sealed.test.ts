@@ -80,6 +80,34 @@ for (const { form, options } of forms) {
     }
   });
 
+  test(`${form}: what is moved to another pack is sealed for its new place, and not compressed again`, async () => {
+    const storage = new MemoryStorage();
+    const cluster = await clusterOf(storage);
+    const [from, to] = [await cluster.createPack(), await cluster.createPack()];
+    const chunks = [1, 500, 262_144, 8192].map(content);
+    const places: BlobLocation[] = [];
+    for (const chunk of chunks) places.push(await from.append(chunk));
+    await from.finish();
+    const moved: BlobLocation[] = [];
+    {
+      await using reader = await cluster.openPack(from.id);
+      await reader.prefetch(80, 100_000);
+      for (const place of places.toReversed()) moved.push(await to.appendPayload(await reader.readPayload(place)));
+      const [first] = places;
+      assert.ok(first);
+      const other = { ...first, offset: first.offset + 1, storedBytes: first.storedBytes };
+      await assert.rejects(reader.readPayload(other), { code: 'blob-damaged' });
+    }
+    await to.finish();
+    await cluster.deletePack(from.id);
+    await using reader = await cluster.openPack(to.id);
+    for (const [index, chunk] of chunks.toReversed().entries()) {
+      const place = moved[index];
+      assert.ok(place && Buffer.from(await reader.read(place)).equals(chunk));
+      assert.equal(place.storedBytes, places.toReversed()[index]?.storedBytes);
+    }
+  });
+
   test(`${form}: any flipped bit of a pack is noticed by who reads it all`, async () => {
     const storage = new MemoryStorage();
     const cluster = await clusterOf(storage);
