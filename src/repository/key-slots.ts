@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, scrypt } from 'node:crypto';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { fields, integer, listOf, matching, oneOf, text } from './json-shape.ts';
+import { fields, integer, listOf, matching, oneOf, text, type Check } from './json-shape.ts';
 
 /*
  * A key slot holds the repository's key (32 random bytes) wrapped by a secret: a passphrase, or the
@@ -36,6 +36,14 @@ const hex = (bytes: number): RegExp => new RegExp(`^[0-9a-f]{${bytes * 2}}$`);
 /** Bounds what a hostile repository can make scrypt cost: 1 GiB. */
 const maxCost = 1_048_576;
 
+/** scrypt's N. Others than powers of two it refuses, and no secret would be right. */
+const checkCost: Check = (value, place) => {
+  const isPower = Number.isSafeInteger(value) && Number.isInteger(Math.log2(Number(value)));
+  return isPower && Number(value) >= 2 && Number(value) <= maxCost
+    ? undefined
+    : `${place}: expected a power of two from 2 to ${maxCost}`;
+};
+
 export const checkKeySlots = listOf(
   fields({
     id: integer(1, 1_000_000),
@@ -43,7 +51,7 @@ export const checkKeySlots = listOf(
     created: text(64),
     kdf: fields({
       name: oneOf('scrypt'),
-      N: integer(2, maxCost),
+      N: checkCost,
       r: oneOf(8),
       p: oneOf(1),
       salt: matching(hex(32)),
