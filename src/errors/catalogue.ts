@@ -69,6 +69,10 @@ export const catalogue = define({
   'server-setting': { kind: 'failed' },
   'server-refused': { kind: 'failed' },
   'server-program-missing': { kind: 'failed', hint: 'set pg_bin to the directory that holds postgres and pg_ctl' },
+  'server-running': {
+    kind: 'failed',
+    hint: 'stop it first, or let pgrecall do it: --stop; without --cold the backup is taken while it runs',
+  },
   'server-start': { kind: 'failed' },
   'server-stop': { kind: 'failed' },
   'server-changed': { kind: 'failed', hint: 'start the backup again' },
@@ -95,6 +99,7 @@ export const catalogue = define({
   // restore
   'target-unreachable': { kind: 'unreachable' },
   'tablespace-mapping': { kind: 'usage' },
+  'database-unknown': { kind: 'usage', hint: 'pgrecall show lists the databases of a backup' },
   'recovery-failed': { kind: 'failed' },
 
   'demo-failed': { kind: 'failed' },

@@ -12,9 +12,11 @@ describe('postmaster.pid', () => {
     assert.deepEqual(parsePostmasterPid(debian, '/given'), {
       pid: 1234,
       dataDirectory: '/var/lib/postgresql/15/main',
+      startedAt: 1_790_000_000,
       port: 5432,
       socketDirectory: '/var/run/postgresql',
       listenAddress: 'localhost',
+      sharedMemory: { key: 918_277, id: 131_072 },
       status: 'ready',
     });
   });
@@ -51,8 +53,11 @@ describe('postmaster.pid', () => {
   for (const major of [15, 18] as const) {
     it(`is read from a server of ${major}`, async () => {
       await using cluster = await TestCluster.create({ major });
-      const { pid, ...rest } = readPostmasterPid(cluster.dataDirectory) ?? assert.fail('no postmaster.pid');
+      const { pid, startedAt, sharedMemory, ...rest } =
+        readPostmasterPid(cluster.dataDirectory) ?? assert.fail('no postmaster.pid');
       assert.ok(pid > 1);
+      assert.ok(Math.abs(startedAt - Date.now() / 1000) < 3600);
+      assert.ok(sharedMemory);
       assert.deepEqual(rest, {
         dataDirectory: cluster.dataDirectory,
         port: cluster.port,
