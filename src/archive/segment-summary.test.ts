@@ -6,6 +6,7 @@ import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { columnsOf } from '../wal/commit-columns.ts';
 import type { Commit, SegmentIndex } from '../wal/segment-index.ts';
+import type { WalEvent } from '../wal/wal-event.ts';
 import { decodeSummary, encodeSummary, summarize, type SegmentSummary } from './segment-summary.ts';
 
 function encode(...summaries: readonly SegmentSummary[]): Buffer {
@@ -32,6 +33,7 @@ const anySummary: fc.Arbitrary<SegmentSummary> = fc
       ending: fc.constantFrom('full', 'switch', 'end-of-wal'),
       readable: fc.boolean(),
       tailMayTell: fc.boolean(),
+      mayMakeTablespace: fc.boolean(),
       restorePoints: fc.array(fc.string({ unit: 'grapheme', maxLength: 20 }), { maxLength: 4 }),
     },
     { noNullPrototype: true },
@@ -86,7 +88,6 @@ describe('what a catalogue knows of a segment', () => {
     for (const bad of [
       [2, head],
       [0, head],
-      [1, head | 64],
       [1, head | 128],
       [1, head | 3],
     ]) {
@@ -124,16 +125,33 @@ describe('the summary of an index', () => {
     );
   });
 
+  const made = withEnds();
+  const tailOf = (manager: number | undefined): SegmentIndex => {
+    const bytes = new Uint8Array(manager === undefined ? 17 : 18);
+    if (manager !== undefined) bytes[17] = manager;
+    return { ...made, tail: { lsn: made.startLsn, bytes } };
+  };
+
   it('says whether the record that goes on in the next segment may be a commit', () => {
-    const made = withEnds();
-    const tailOf = (manager: number | undefined): SegmentIndex => {
-      const bytes = new Uint8Array(manager === undefined ? 17 : 18);
-      if (manager !== undefined) bytes[17] = manager;
-      return { ...made, tail: { lsn: made.startLsn, bytes } };
-    };
     const tells = [made, tailOf(0), tailOf(1), tailOf(10), tailOf(undefined)].map(
       (index) => summarize(index).tailMayTell,
     );
     assert.deepEqual(tells, [false, true, true, false, true]);
+  });
+
+  it('rules out that a tablespace is made only where that is certain', () => {
+    const { startLsn: at } = made;
+    const events: readonly WalEvent[] = [{ kind: 'tablespace-create', lsn: at, spcOid: 16_400, path: '/fast' }];
+    const dropped: readonly WalEvent[] = [{ kind: 'tablespace-drop', lsn: at, spcOid: 16_400 }];
+    const may = [
+      made,
+      { ...made, events: dropped },
+      tailOf(1),
+      { ...made, events },
+      tailOf(5),
+      tailOf(undefined),
+      { ...made, problem: 'a version that nobody knows' },
+    ].map((index) => summarize(index).mayMakeTablespace);
+    assert.deepEqual(may, [false, false, false, true, true, true, true]);
   });
 });

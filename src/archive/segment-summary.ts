@@ -19,15 +19,18 @@ export interface SegmentSummary {
   readonly readable: boolean;
   /** Whether the record that crosses into the next segment may be the end of a transaction or a restore point. */
   readonly tailMayTell: boolean;
+  /** Whether a record that begins in it may make a tablespace; `false` only where it is certain that none does. */
+  readonly mayMakeTablespace: boolean;
   readonly restorePoints: readonly string[];
 }
 
 const endings: readonly SegmentEnding[] = ['full', 'switch', 'end-of-wal'];
 const format = 1;
-const flags = { commits: 4, ends: 8, readable: 16, tailMayTell: 32 } as const;
+const flags = { commits: 4, ends: 8, readable: 16, tailMayTell: 32, noTablespace: 64 } as const;
 
 /** Resource managers whose records end transactions or name restore points: XLOG and Transaction. */
 const tellingManagers = new Set([0, 1]);
+const tablespaceManagers = new Set([5]);
 const resourceManagerAt = 17;
 
 export function summarize(index: SegmentIndex): SegmentSummary {
@@ -54,15 +57,21 @@ export function summarize(index: SegmentIndex): SegmentSummary {
     usedBytes: Number(index.usedEndLsn - index.startLsn),
     ending: index.ending,
     readable: index.problem === undefined,
-    tailMayTell: tailMayTell(index),
+    tailMayTell: tailMayBeOf(index, tellingManagers),
+    mayMakeTablespace: mayMakeTablespace(index),
     restorePoints: index.restorePoints.map((point: RestorePoint) => point.name),
   };
 }
 
-function tailMayTell({ tail }: SegmentIndex): boolean {
+function tailMayBeOf({ tail }: SegmentIndex, managers: ReadonlySet<number>): boolean {
   if (!tail) return false;
   const manager = tail.bytes[resourceManagerAt];
-  return manager === undefined || tellingManagers.has(manager);
+  return manager === undefined || managers.has(manager);
+}
+
+function mayMakeTablespace(index: SegmentIndex): boolean {
+  if (index.problem !== undefined || tailMayBeOf(index, tablespaceManagers)) return true;
+  return index.events.some(({ kind }) => kind === 'tablespace-create');
 }
 
 export function encodeSummary(summary: SegmentSummary, into: ByteWriter): void {
@@ -73,7 +82,8 @@ export function encodeSummary(summary: SegmentSummary, into: ByteWriter): void {
       (firstCommitTime === undefined ? 0 : flags.commits) |
       (latestEndTime === undefined ? 0 : flags.ends) |
       (summary.readable ? flags.readable : 0) |
-      (summary.tailMayTell ? flags.tailMayTell : 0),
+      (summary.tailMayTell ? flags.tailMayTell : 0) |
+      (summary.mayMakeTablespace ? 0 : flags.noTablespace),
   );
   into.varint(summary.usedBytes);
   if (firstCommitTime !== undefined) into.i64(firstCommitTime).i64(lastCommitTime ?? firstCommitTime);
@@ -87,7 +97,7 @@ export function decodeSummary(reader: BoundedReader): SegmentSummary {
   const found = reader.u8();
   if (found !== format) reader.fail(`a summary of format ${found} where ${format} is expected`);
   const head = reader.u8();
-  if (head > 63) reader.fail('unknown bits');
+  if (head > 127) reader.fail('unknown bits');
   const ending = endings[head & 3] ?? reader.fail('an unknown ending');
   const usedBytes = reader.varint();
   const hasCommits = (head & flags.commits) !== 0;
@@ -104,6 +114,7 @@ export function decodeSummary(reader: BoundedReader): SegmentSummary {
     ending,
     readable: (head & flags.readable) !== 0,
     tailMayTell: (head & flags.tailMayTell) !== 0,
+    mayMakeTablespace: (head & flags.noTablespace) === 0,
     restorePoints: Array.from({ length: count }, () => reader.text()),
   };
 }

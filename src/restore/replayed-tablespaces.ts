@@ -1,10 +1,9 @@
 import type { Lsn } from '../postgres/lsn.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 import { joinRecord } from '../wal/join-record.ts';
-import type { SegmentIndex } from '../wal/segment-index.ts';
 import type { WalEvent } from '../wal/wal-event.ts';
 import { runsOf, type PathPart, type ReplayedTablespace } from './restore-plan.ts';
-import type { SearchedWal } from './searched-wal.ts';
+import type { SearchedSegment, SearchedWal } from './searched-wal.ts';
 
 /**
  * The tablespaces that were made between two positions. Replay makes them again (commands/tablespace.c, tblspc_redo),
@@ -25,13 +24,23 @@ export async function replayedTablespaces(
       if (event.path !== '') found.push({ oid: event.spcOid, path: event.path });
     }
   };
-  let before: SegmentIndex | undefined;
+  let before: SearchedSegment | undefined;
   for (const run of runsOf(path, from, until, wal.segmentBytes)) {
-    for await (const index of wal.indexes(run.timeline, run.first, run.last)) {
-      if (before?.endLsn === index.startLsn) take(joinRecord(before, index).events);
+    for await (const segment of wal.segments(run.timeline, run.first, run.last)) {
+      const crossing = before?.number === segment.number - 1n && mayMake(before) ? before : undefined;
+      before = segment;
+      if (!crossing && !mayMake(segment)) continue;
+      const index = await segment.index();
+      if (!index) continue;
+      const previous = await crossing?.index();
+      if (previous) take(joinRecord(previous, index).events);
       take(index.events);
-      before = index;
     }
   }
   return found;
+}
+
+/** Tablespaces are seldom made: of nearly all segments a few bytes say that none is. */
+function mayMake({ summary }: SearchedSegment): boolean {
+  return summary?.mayMakeTablespace !== false;
 }

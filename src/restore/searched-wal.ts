@@ -1,4 +1,5 @@
 import type { SegmentSummary } from '../archive/segment-summary.ts';
+import { absentIfDamaged } from '../archive/segment-facts.ts';
 import { readIndexes } from '../archive/wal-catalogue.ts';
 import type { WalStore } from '../archive/wal-store.ts';
 import type { Lsn } from '../postgres/lsn.ts';
@@ -16,8 +17,6 @@ export interface SearchedWal {
   readonly segmentBytes: number;
   /** The segments from `first` to `last` that are archived, beginnings included, in order. */
   segments(of: Timeline, first: SegmentNumber, last: SegmentNumber): AsyncIterable<SearchedSegment>;
-  /** The indexes of the same, for who needs them all: one log is opened once. Segments that cannot be read are left out. */
-  indexes(of: Timeline, first: SegmentNumber, last: SegmentNumber): AsyncIterable<SegmentIndex>;
   /** The records that lie wholly in a segment, in order; none where it is not there. Throws `wal-damaged`. */
   records(of: Timeline, number: SegmentNumber): Promise<Iterable<{ readonly lsn: Lsn; readonly endLsn: Lsn }>>;
 }
@@ -34,7 +33,6 @@ export function searchedWal(store: WalStore): SearchedWal {
   return {
     segmentBytes: store.segmentBytes,
     segments: (of, first, last) => searchSegments(store, of, first, last),
-    indexes: (of, first, last) => readIndexes(store, of, first, last),
     records: async (of, number) => {
       const name = formatSegmentName({ timeline: of, number }, store.segmentBytes);
       const whole = await store.getSegment(name);
@@ -61,7 +59,7 @@ async function* searchSegments(
 }
 
 async function* segmentsOfLog(store: WalStore, of: Timeline, log: bigint): AsyncGenerator<SearchedSegment> {
-  const summaries = await store.index.readLogSummaries(of, log);
+  const summaries = await absentIfDamaged(store.index.readLogSummaries(of, log));
   if (summaries) {
     const start = store.keys.firstOfLog(log);
     // One by one: each keeps its index for as long as someone keeps it.
@@ -71,7 +69,8 @@ async function* segmentsOfLog(store: WalStore, of: Timeline, log: bigint): Async
   }
   for (const name of new Set((await store.listLog(of, log)).map(({ segment }) => segment))) {
     const { number } = parseSegmentName(name, store.segmentBytes);
-    yield searched(store, of, number, await store.index.readSummary({ timeline: of, number }));
+    const summary = await absentIfDamaged(store.index.readSummary({ timeline: of, number }));
+    yield searched(store, of, number, summary);
   }
 }
 
@@ -86,7 +85,7 @@ function searched(
 }
 
 async function readIndex(store: WalStore, of: Timeline, number: SegmentNumber): Promise<SegmentIndex | undefined> {
-  const stored = await store.index.read({ timeline: of, number });
+  const stored = await absentIfDamaged(store.index.read({ timeline: of, number }));
   if (stored) return stored;
   for await (const index of readIndexes(store, of, number, number)) return index;
   return undefined;

@@ -77,12 +77,22 @@ describe('a second reader, written from the document alone, finds in the archive
         ending: 1,
         complete: false,
         tailMayTell: true,
+        certainlyNoTablespace: false,
         usedBytes: 4096,
         commitTimes: [1000n, 900n],
         latestEnd: 1000n,
         restorePoints: ['before the upgrade'],
       },
     ]);
+    const { problem: _, ...whole } = indexOf(6);
+    await store.index.write(
+      { timeline: timeline(1), number: segmentNumber(6) },
+      { ...whole, events: [], tail: undefined },
+    );
+    const [other] = reader().parts('clusters/main/wal-index/3/00000001/00000001/000000010000000100000002');
+    assert.ok(other);
+    const [{ complete, certainlyNoTablespace } = {}] = readSummaries(other);
+    assert.deepEqual([complete, certainlyNoTablespace], [true, true]);
   });
 
   it('the indexes of a log, rolled up', async () => {

@@ -6,6 +6,7 @@ export interface SummaryRead {
   readonly ending: number;
   readonly complete: boolean;
   readonly tailMayTell: boolean;
+  readonly certainlyNoTablespace: boolean;
   readonly usedBytes: number;
   readonly commitTimes: readonly [bigint, bigint] | undefined;
   readonly latestEnd: bigint | undefined;
@@ -49,6 +50,7 @@ function readSummary(reader: Bytes): SummaryRead {
     ending: head & 3,
     complete: (head & 16) !== 0,
     tailMayTell: (head & 32) !== 0,
+    certainlyNoTablespace: (head & 64) !== 0,
     usedBytes,
     commitTimes,
     latestEnd,
