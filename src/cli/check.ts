@@ -99,7 +99,7 @@ async function gapFinding({ cluster, incarnation, store }: ClusterAccess, signal
   const backups = (await cluster.listBackups({ onDamaged: () => undefined })).filter(
     (backup) => backup.incarnation === incarnation.number,
   );
-  const gaps = await lastingGaps(store, backups, { signal });
+  const { gaps } = await lastingGaps(store, backups, { signal });
   const since = backups.length === 0 ? '' : ' since the first backup';
   if (gaps.length === 0) return { name, status: 'good', message: `the archived WAL has no gaps${since}` };
   return {

@@ -1,4 +1,4 @@
-import { readWalCatalogue } from '../archive/wal-catalogue.ts';
+import { lastingGaps } from '../archive/lasting-gaps.ts';
 import { formatLsn } from '../postgres/lsn.ts';
 import { openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
@@ -8,7 +8,9 @@ import { requiredPositional } from './options.ts';
 /** `pgrecall wal list CLUSTER`: timelines with where they branched off, ranges, gaps; exit 3 where there is a gap. */
 export const runWalList: RunCommand = async (arguments_, context) => {
   const { cluster, store } = await openCluster(context, requiredPositional(arguments_, 'cluster'));
-  const { ranges, histories } = await readWalCatalogue(store);
+  // Of all that is archived: what lies before the first backup is of interest here, too.
+  const { gaps, catalogue } = await lastingGaps(store, [], { signal: context.signal });
+  const { ranges, histories } = catalogue;
   const time = (micros: bigint | undefined): string | null => (micros === undefined ? null : formatIso(micros));
   const document = {
     cluster: cluster.name,
@@ -32,11 +34,7 @@ export const runWalList: RunCommand = async (arguments_, context) => {
       from: time(range.firstCommitTime),
       to: time(range.lastCommitTime),
     })),
-    gaps: ranges.flatMap((range, i) => {
-      const next = ranges[i + 1];
-      if (next?.timeline !== range.timeline) return [];
-      return [{ timeline: range.timeline, from: formatLsn(range.endLsn), to: formatLsn(next.startLsn) }];
-    }),
+    gaps: gaps.map(({ timeline, fromLsn, toLsn }) => ({ timeline, from: formatLsn(fromLsn), to: formatLsn(toLsn) })),
   };
   if (context.json) context.stdout(JSON.stringify(document, undefined, 2));
   else context.stdout(toText(document));

@@ -183,7 +183,7 @@ async function readWal(life: Life, options: VerifyClusterOptions): Promise<WalVe
     onProgress: only ? () => undefined : options.onProgress,
     ...(only ? { only: { first: only.startSegment, last: only.stopSegment } } : {}),
   });
-  const gaps = only || life.problem ? [] : await lastingGaps(store, backups, { catalogue, signal });
+  const { gaps } = only || life.problem ? { gaps: [] } : await lastingGaps(store, backups, { catalogue, signal });
   return { incarnation: store.incarnation.number, gaps, ...verified, damage: withCatalogue(verified.damage, life) };
 }
 
