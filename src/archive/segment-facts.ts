@@ -1,4 +1,4 @@
-import { hasCode } from '../errors/pgrecall-error.ts';
+import { hasCode, type PgrecallError } from '../errors/pgrecall-error.ts';
 import type { SegmentName } from '../postgres/segment-name.ts';
 import { indexSegment } from '../wal/index-segment.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
@@ -65,6 +65,6 @@ export async function absentIfDamaged<T>(reading: Promise<T | undefined>): Promi
   }
 }
 
-export function isDamage(error: unknown): boolean {
+export function isDamage(error: unknown): error is PgrecallError {
   return hasCode(error, 'object-damaged', 'object-swapped', 'blob-damaged', 'decode');
 }

@@ -1,15 +1,8 @@
+import { ForkNumbers, hashOf } from './fork-numbers.ts';
 import type { BlockChanges } from './segment-index.ts';
-import type { RelationFork } from './wal-event.ts';
 
 /** Slots of the table: relation number + 1 (0 = free), block, how often the relation had been cut when last touched. */
 const slotWords = 3;
-
-function hashOf(first: number, second: number): number {
-  let hash = Math.imul(first, 0x9e37_79b1) ^ Math.imul(second, 0x85eb_ca6b);
-  hash ^= hash >>> 15;
-  hash = Math.imul(hash, 0x2c1b_3c6d);
-  return (hash ^ (hash >>> 13)) >>> 0;
-}
 
 /**
  * Gathers which blocks of which relations were touched, and where relations were cut, in the order of WAL.
@@ -19,15 +12,10 @@ function hashOf(first: number, second: number): number {
  * One open-addressing table of 12-byte slots for all relations: a reference costs one probe.
  */
 export class BlockChangeSet {
-  #spcOids: number[] = [];
-  #dbOids: number[] = [];
-  #relNumbers: number[] = [];
-  #forks: number[] = [];
-  #cuts: (number[] | undefined)[] = [];
-  #cutCounts: number[] = [];
-  #lastBlocks: number[] = [];
-  #relationTable = new Int32Array(64);
-  #lastRelation = -1;
+  readonly #forks = new ForkNumbers();
+  readonly #cuts: (number[] | undefined)[] = [];
+  readonly #cutCounts: number[] = [];
+  readonly #lastBlocks: number[] = [];
 
   #table: Int32Array;
   #mask: number;
@@ -78,53 +66,14 @@ export class BlockChangeSet {
     this.#lastBlocks[relation] = -1;
   }
 
-  #isRelation(relation: number, spcOid: number, dbOid: number, relNumber: number, fork: number): boolean {
-    return (
-      this.#relNumbers[relation] === relNumber &&
-      this.#forks[relation] === fork &&
-      this.#dbOids[relation] === dbOid &&
-      this.#spcOids[relation] === spcOid
-    );
-  }
-
   #relation(spcOid: number, dbOid: number, relNumber: number, fork: number): number {
-    const last = this.#lastRelation;
-    if (last >= 0 && this.#isRelation(last, spcOid, dbOid, relNumber, fork)) return last;
-    const mask = this.#relationTable.length - 1;
-    let slot = hashOf(relNumber + fork, dbOid ^ (spcOid << 8)) & mask;
-    for (;;) {
-      const found = (this.#relationTable[slot] ?? 0) - 1;
-      if (found < 0) break;
-      if (this.#isRelation(found, spcOid, dbOid, relNumber, fork)) {
-        this.#lastRelation = found;
-        return found;
-      }
-      slot = (slot + 1) & mask;
+    const relation = this.#forks.of(spcOid, dbOid, relNumber, fork);
+    if (relation === this.#cuts.length) {
+      this.#cuts.push(undefined);
+      this.#cutCounts.push(0);
+      this.#lastBlocks.push(-1);
     }
-    const relation = this.#relNumbers.length;
-    this.#spcOids.push(spcOid);
-    this.#dbOids.push(dbOid);
-    this.#relNumbers.push(relNumber);
-    this.#forks.push(fork);
-    this.#cuts.push(undefined);
-    this.#cutCounts.push(0);
-    this.#lastBlocks.push(-1);
-    this.#relationTable[slot] = relation + 1;
-    this.#lastRelation = relation;
-    if ((relation + 1) * 2 > mask) this.#growRelations();
     return relation;
-  }
-
-  #growRelations(): void {
-    const grown = new Int32Array(this.#relationTable.length * 2);
-    const mask = grown.length - 1;
-    for (let relation = 0; relation < this.#relNumbers.length; relation += 1) {
-      const key = (this.#dbOids[relation] ?? 0) ^ ((this.#spcOids[relation] ?? 0) << 8);
-      let slot = hashOf((this.#relNumbers[relation] ?? 0) + (this.#forks[relation] ?? 0), key) & mask;
-      while (grown[slot] !== 0) slot = (slot + 1) & mask;
-      grown[slot] = relation + 1;
-    }
-    this.#relationTable = grown;
   }
 
   #grow(): void {
@@ -147,10 +96,9 @@ export class BlockChangeSet {
 
   /** Everything gathered, ordered by tablespace, database, relation and fork. */
   finish(): BlockChanges[] {
-    const relations = this.#relNumbers.length;
     // lowest[n]: the lowest cut after the first n
     const lowest = this.#cuts.map((cuts) => cuts && lowestAfter(cuts));
-    const counts = new Int32Array(relations);
+    const counts = new Int32Array(this.#forks.count);
     const table = this.#table;
     const survives = (at: number): boolean => {
       const limits = lowest[(table[at] ?? 0) - 1];
@@ -170,12 +118,7 @@ export class BlockChangeSet {
     }
     const changes: BlockChanges[] = [];
     for (const [relation, list] of blocks.entries()) {
-      const fork: RelationFork = {
-        spcOid: this.#spcOids[relation] ?? 0,
-        dbOid: this.#dbOids[relation] ?? 0,
-        relNumber: this.#relNumbers[relation] ?? 0,
-        fork: this.#forks[relation] ?? 0,
-      };
+      const fork = this.#forks.relation(relation);
       const truncatedTo = lowest[relation]?.[0];
       const sorted = list.toSorted();
       changes.push(
