@@ -116,6 +116,10 @@ export class ManifestReader {
     });
   }
 
+  get attachmentNames(): readonly string[] {
+    return [...this.#contents.attachments.keys()];
+  }
+
   /** What `attach` was given under that name. */
   async attachment(name: string): Promise<Uint8Array | undefined> {
     const found = this.#contents.attachments.get(name);
