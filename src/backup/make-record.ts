@@ -62,6 +62,7 @@ export function makeRecord(made: MadeBackup): BackupRecord {
     startSegment: nameOf(segmentOf(wal.startLsn, control.segmentBytes)),
     stopSegment: nameOf(segmentBefore(wal.endLsn, control.segmentBytes)),
     fromStandby: wal.fromStandby,
+    ...(made.temperature === 'cold' ? { walLevel: control.walLevel } : {}),
     sizeBytes: copied.sizeBytes,
     storedBytes: made.storedBytes,
     files: copied.files,

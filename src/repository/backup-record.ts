@@ -15,7 +15,7 @@ export interface BackupRecord {
   /** ISO 8601, UTC. */
   readonly startedAt: string;
   readonly stoppedAt: string;
-  /** When the checkpoint was done that a hot backup starts from: nothing in it that is not in its WAL was committed later. */
+  /** When the checkpoint was done that replay starts from: nothing in it that is not in its WAL was committed later. */
   readonly checkpointedAt?: string;
   readonly timeline: number;
   /** `X/Y`, as PostgreSQL prints them. */
@@ -26,6 +26,8 @@ export interface BackupRecord {
   readonly startSegment: string;
   readonly stopSegment: string;
   readonly fromStandby: boolean;
+  /** Of a cold backup: `minimal` is one from which PostgreSQL replays no WAL. */
+  readonly walLevel?: string;
   /** Of the files, as they restore. */
   readonly sizeBytes: number;
   /** What this backup added to the repository. */
@@ -70,6 +72,7 @@ export const checkBackupRecord: Check = fields({
   startSegment: emptyOr(segment),
   stopSegment: emptyOr(segment),
   fromStandby: flag,
+  walLevel: optional(text(16)),
   sizeBytes: integer(),
   storedBytes: integer(),
   files: integer(),

@@ -4,6 +4,7 @@ import { formatLsn, parseLsn, type Lsn } from '../postgres/lsn.ts';
 import { timeline as toTimeline, type Timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
+import { cannotRecover, liesInCopy, startsAsItWas } from './cold-start-plan.ts';
 import { findStop, type Absent, type FoundRecord, type FoundStop } from './find-stop.ts';
 import {
   backupIsOnPath,
@@ -118,7 +119,8 @@ function isConsistent({ reach, endLsn }: Candidate): boolean {
 async function planLatest(planning: Planning): Promise<RestorePlan> {
   const candidate = planning.usable.findLast(isConsistent);
   if (!candidate) throw noneConsistent(planning);
-  const { reach } = candidate;
+  const { backup, reach } = candidate;
+  if (startsAsItWas(backup, reach)) return madeAsItWas(planning, candidate);
   const gap = `the archive has a gap after ${formatLsn(reach.lsn)}: what was committed later is not recovered`;
   return made(planning, candidate, { kind: 'end' }, reach.complete ? [] : [gap]);
 }
@@ -126,7 +128,26 @@ async function planLatest(planning: Planning): Promise<RestorePlan> {
 async function planImmediate(planning: Planning): Promise<RestorePlan> {
   const candidate = planning.usable.findLast(isConsistent);
   if (!candidate) throw noneConsistent(planning);
+  const { backup, reach, endLsn } = candidate;
+  if (startsAsItWas(backup, reach)) return madeAsItWas(planning, candidate);
+  // PostgreSQL wants a record behind the target, even this one (PerformWalRecovery).
+  if (backup.temperature === 'cold' && reach.lsn === endLsn)
+    return made(withoutTarget(planning), candidate, { kind: 'end' }, []);
   return made(planning, candidate, { kind: 'consistent' }, []);
+}
+
+async function madeAsItWas(planning: Planning, candidate: Candidate): Promise<RestorePlan> {
+  const { backup, reach, endLsn } = candidate;
+  const notReplayed =
+    reach.lsn === endLsn
+      ? []
+      : [`${backup.id} was taken with wal_level = minimal: WAL that is archived behind it cannot be replayed from it`];
+  const stop = { kind: 'end' } as const;
+  return { ...(await made(withoutTarget(planning), candidate, stop, notReplayed)), startsAsItWas: true };
+}
+
+function withoutTarget(planning: Planning): Planning {
+  return { ...planning, request: { ...planning.request, target: { kind: 'latest' } } };
 }
 
 type RecordRequest = Parameters<typeof findStop>[2]['request'];
@@ -147,19 +168,19 @@ async function planRecord(planning: Planning, request: RecordRequest): Promise<R
   let absent: Absent | undefined;
   let newer: { readonly candidate: Candidate; readonly stop: FoundStop } | undefined;
   for (const candidate of planning.usable.toReversed()) {
-    if (!isConsistent(candidate)) continue;
+    if (!isConsistent(candidate) || cannotRecover(candidate.backup)) continue;
     const stop = await stopFrom(planning, request, candidate, newer);
     newer = { candidate, stop };
     if (stop.kind === 'absent') {
       absent ??= stop;
-    } else if (stop.lsn < candidate.endLsn || holdsLater(candidate.backup, request)) {
+    } else if (liesInCopy(candidate.backup, stop, request) || holdsLater(candidate.backup, request)) {
       tooEarly = { candidate, stop };
     } else {
       const branch = forsakenBranch(planning, stop);
       return made(planning, candidate, stop, [...stop.warnings, ...(branch === undefined ? [] : [branch])]);
     }
   }
-  if (!tooEarly && !absent) throw noneConsistent(planning);
+  if (!tooEarly && !absent) throw noneConsistent(planning, request);
   const reasons = [absent?.reason, tooEarly && whyTooEarly(tooEarly, request)].filter((reason) => reason !== undefined);
   throw unreachable(request, reasons.join('; '), {
     ...reachable(planning),
@@ -230,7 +251,14 @@ function reachable(planning: Planning): { from: string | undefined; to: string |
   };
 }
 
-function noneConsistent(planning: Planning): ReturnType<typeof unreachable> {
+function noneConsistent(planning: Planning, request?: RecordRequest): ReturnType<typeof unreachable> {
+  const unable = planning.usable.findLast(({ backup }) => cannotRecover(backup));
+  if (request && unable) {
+    const { id } = unable.backup;
+    return unreachable(request, `${id} was taken with wal_level = minimal: PostgreSQL replays no WAL behind it`, {
+      suggestions: [`leave the target out to bring ${id} back as it was`],
+    });
+  }
   const missing = planning.usable
     .map(({ backup, reach }) => {
       return `${backup.id} needs ${backup.startLsn} to ${backup.endLsn}, archived until ${formatLsn(reach.lsn)}`;

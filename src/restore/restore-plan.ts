@@ -54,6 +54,8 @@ export interface RestorePlan extends PlannedRecovery {
   readonly reachableTime: bigint | undefined;
   /** Those that replay makes, at their old places: no mapping reaches them. */
   readonly replayedTablespaces: readonly ReplayedTablespace[];
+  /** No recovery: it is started as the cluster was that it is a copy of; see cold-start-plan.ts. */
+  readonly startsAsItWas?: true;
   readonly warnings: readonly string[];
 }
 
