@@ -6,13 +6,13 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { BackupManifestWriter } from '../postgres/backup-manifest.ts';
 import { decodeControlFile } from '../postgres/control-file.ts';
 import { parseLsn } from '../postgres/lsn.ts';
-import { segmentBefore, segmentNumber, segmentOf, formatSegmentName } from '../postgres/segment-name.ts';
 import { systemIdentifier } from '../postgres/system-identifier.ts';
 import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
 import { TextFile, giveTo, syncTrees, writeDurably, type Owner } from './durable.ts';
+import { countLocalSegments, needsLocalWal, readLocalWal } from './local-wal.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';
 import type { Restoring } from './restore-items.ts';
@@ -50,7 +50,9 @@ export async function executeRestore(options: ExecuteRestoreOptions): Promise<{ 
   const { directory, plan } = options;
   await using manifest = await options.cluster.openManifest(plan.backup.id);
   const control = await requireAttachment(manifest, 'pg_control', plan.backup);
-  const label = await requireAttachment(manifest, 'backup_label', plan.backup);
+  // A cold backup has none: it starts from its pg_control.
+  const isCold = plan.backup.temperature === 'cold';
+  const label = isCold ? undefined : await requireAttachment(manifest, 'backup_label', plan.backup);
   makePrivateDirectory(directory);
   for (const place of options.tablespaces.values()) makePrivateDirectory(place);
   // Replay makes the tablespace, but not the directory that it is made in.
@@ -79,7 +81,7 @@ async function requireAttachment(manifest: ManifestReader, name: string, backup:
 async function writeContent(
   options: ExecuteRestoreOptions,
   manifest: ManifestReader,
-  documents: { readonly control: Uint8Array; readonly label: Uint8Array },
+  documents: { readonly control: Uint8Array; readonly label: Uint8Array | undefined },
 ): Promise<number> {
   const { directory, plan } = options;
   const path = join(directory, 'backup_manifest');
@@ -96,9 +98,9 @@ async function writeContent(
   });
   const written = [
     ...(await writeOutsideConfiguration(manifest, directory)),
-    { path: 'backup_label', bytes: documents.label },
+    ...(documents.label ? [{ path: 'backup_label', bytes: documents.label }] : []),
   ];
-  writeDurably(join(directory, 'backup_label'), documents.label);
+  if (documents.label) writeDurably(join(directory, 'backup_label'), documents.label);
   const lastModified = formatGmt(Date.parse(plan.backup.stoppedAt));
   for (const file of [...written, { path: 'global/pg_control', bytes: documents.control }]) {
     const { length } = file.bytes;
@@ -122,21 +124,10 @@ function walRange({ timeline: of, startLsn, endLsn }: BackupRecord): Parameters<
  */
 async function bringLocalWal(options: ExecuteRestoreOptions, segmentBytes: number): Promise<void> {
   const { backup } = options.plan;
-  const first = segmentOf(parseLsn(backup.startLsn), segmentBytes);
-  const last = segmentBefore(parseLsn(backup.endLsn), segmentBytes);
-  if (last - first >= BigInt(localSegments)) return;
+  if (!needsLocalWal(backup) && countLocalSegments(backup, segmentBytes) > localSegments) return;
   const owner = dataOwner(options);
-  for (let number = first; number <= last; number = segmentNumber(number + 1n)) {
+  for await (const { name, bytes, whole } of readLocalWal(options.store, backup, segmentBytes)) {
     options.signal.throwIfAborted();
-    const name = formatSegmentName({ timeline: timeline(backup.timeline), number }, segmentBytes);
-    const whole = await options.store.getSegment(name);
-    const bytes = whole ?? (await options.store.getPartial(name));
-    if (!bytes) {
-      throw new PgrecallError('wal-gap', `segment ${name}, which ${backup.id} needs, is not in the repository`, {
-        hint: 'pgrecall verify says what else is missing; another backup may be whole',
-        details: { segment: name, backup: backup.id },
-      });
-    }
     const wal = join(options.directory, 'pg_wal');
     writeDurably(join(wal, name), bytes, { owner });
     if (whole) writeDurably(join(wal, 'archive_status', `${name}.done`), '', { owner });
@@ -146,14 +137,15 @@ async function bringLocalWal(options: ExecuteRestoreOptions, segmentBytes: numbe
 function writeRecoveryFiles(options: ExecuteRestoreOptions): void {
   const { directory, script } = options;
   const owner = dataOwner(options);
+  const recovery = options.plan.startsAsItWas === true ? undefined : options.plan;
   const scripts = dirname(script.path);
   writing(scripts, () => mkdirSync(scripts, { recursive: true, mode: 0o700 }));
   giveTo(owner, [scripts]);
-  writeDurably(script.path, script.text, { mode: 0o700, owner });
+  if (recovery) writeDurably(script.path, script.text, { mode: 0o700, owner });
   const auto = join(directory, 'postgresql.auto.conf');
   const previous = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
-  writeDurably(auto, withRecoverySettings(previous, { ...options.settings, recovery: options.plan }), { owner });
-  writeDurably(join(directory, 'recovery.signal'), '', { owner });
+  writeDurably(auto, withRecoverySettings(previous, { ...options.settings, recovery }), { owner });
+  if (recovery) writeDurably(join(directory, 'recovery.signal'), '', { owner });
 }
 
 /** As root, what a restore writes of itself belongs to whoever owns the rest. */

@@ -38,7 +38,8 @@ const ours = new Set([
 const heading = '# Added by pgrecall restore: how this directory is recovered';
 
 export interface RecoverySettings {
-  readonly recovery: PlannedRecovery;
+  /** `undefined`: none, only `more` counts. */
+  readonly recovery: PlannedRecovery | undefined;
   /** The whole command, as PostgreSQL is to run it. */
   readonly restoreCommand: string;
   /** Settings besides, such as port or archive_mode. */
@@ -47,14 +48,8 @@ export interface RecoverySettings {
 
 /** The text of postgresql.auto.conf: what stood there, less what is replaced, and ours. */
 export function withRecoverySettings(previous: string, settings: RecoverySettings): string {
-  const target = new Map(targetSettings(settings.recovery));
   const entries = new Map<string, string>([
-    ['restore_command', settings.restoreCommand],
-    ...neutralized,
-    // A target that stands in a file of the administrator's would make two. PostgreSQL takes an empty one after
-    // another that is set for a second target, too: ours comes last.
-    ...targetNames.filter((name) => !target.has(name)).map((name): [string, string] => [name, '']),
-    ...target,
+    ...(settings.recovery ? recoveryEntries(settings.recovery, settings.restoreCommand) : []),
     ...Object.entries(settings.more),
   ]);
   const kept = previous
@@ -66,8 +61,21 @@ export function withRecoverySettings(previous: string, settings: RecoverySetting
     })
     .join('\n')
     .replace(/\n*$/, '\n');
+  if (entries.size === 0) return previous;
   const lines = [...entries].map(([name, value]) => `${name} = '${quote(value)}'`);
   return `${kept === '\n' ? '' : kept}${heading}\n${lines.join('\n')}\n`;
+}
+
+function recoveryEntries(recovery: PlannedRecovery, restoreCommand: string): [string, string][] {
+  const target = new Map(targetSettings(recovery));
+  return [
+    ['restore_command', restoreCommand],
+    ...neutralized,
+    // A target that stands in a file of the administrator's would make two. PostgreSQL takes an empty one after
+    // another that is set for a second target, too: ours comes last.
+    ...targetNames.filter((name) => !target.has(name)).map((name): [string, string] => [name, '']),
+    ...target,
+  ];
 }
 
 function targetSettings({ request, timeline }: PlannedRecovery): [string, string][] {
