@@ -1,8 +1,6 @@
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WalStore } from '../archive/wal-store.ts';
-import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import {
   formatSegmentName,
@@ -13,6 +11,7 @@ import {
   type SegmentName,
 } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
+import { readLocalWal } from './local-wal.ts';
 
 /** What of the WAL archive a backup needs. */
 export type WalKeeper = Pick<WalStore, 'settleSegment' | 'putSegment' | 'putPartial'>;
@@ -108,7 +107,7 @@ export class NeededWal {
     const end = segmentStart(segmentNumber(segment.number + 1n), segmentBytes);
     const isLast = fromStandby && stopLsn !== undefined && stopLsn <= end && stopLsn <= written;
     if (written < end && !isLast) return false;
-    const bytes = readUnlessRecycled(join(dataDirectory, 'pg_wal', name));
+    const bytes = readLocalWal(dataDirectory, name);
     if (bytes?.length !== segmentBytes) return false;
     if (written >= end) {
       await store.putSegment(name, bytes);
@@ -131,26 +130,5 @@ export class NeededWal {
         details: { segment: name, startLsn: from, endLsn: to },
       },
     );
-  }
-}
-
-/**
- * A segment of pg_wal; `undefined` where it is not there. The server renames old segments and writes over them:
- * only if the name still leads to what was read, it was not written over.
- */
-function readUnlessRecycled(path: string): Uint8Array | undefined {
-  try {
-    const descriptor = openSync(path, 'r');
-    try {
-      const bytes = readFileSync(descriptor);
-      const read = fstatSync(descriptor);
-      const now = statSync(path);
-      return read.ino === now.ino && read.dev === now.dev ? bytes : undefined;
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'EACCES')) return undefined;
-    throw error;
   }
 }
