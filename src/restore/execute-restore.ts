@@ -11,8 +11,8 @@ import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
+import { countBackupWal, needsBackupWal, readBackupWal } from './backup-wal.ts';
 import { TextFile, giveTo, syncTrees, writeDurably, type Owner } from './durable.ts';
-import { countLocalSegments, needsLocalWal, readLocalWal } from './local-wal.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';
 import type { Restoring } from './restore-items.ts';
@@ -124,9 +124,9 @@ function walRange({ timeline: of, startLsn, endLsn }: BackupRecord): Parameters<
  */
 async function bringLocalWal(options: ExecuteRestoreOptions, segmentBytes: number): Promise<void> {
   const { backup } = options.plan;
-  if (!needsLocalWal(backup) && countLocalSegments(backup, segmentBytes) > localSegments) return;
+  if (!needsBackupWal(backup) && countBackupWal(backup, segmentBytes) > localSegments) return;
   const owner = dataOwner(options);
-  for await (const { name, bytes, whole } of readLocalWal(options.store, backup, segmentBytes)) {
+  for await (const { name, bytes, whole } of readBackupWal(options.store, backup, segmentBytes)) {
     options.signal.throwIfAborted();
     const wal = join(options.directory, 'pg_wal');
     writeDurably(join(wal, name), bytes, { owner });
