@@ -63,6 +63,11 @@ export function crc32cCombine(a: number, b: number, lengthB: number): number {
   return (c ^ b) >>> 0;
 }
 
+/** CRC-32C of so many zero bytes. */
+export function crc32cOfZeros(lengthBytes: number): number {
+  return ~crc32cCombine(0xffff_ffff, 0, lengthBytes) >>> 0;
+}
+
 /** The effect of one zero bit on a CRC, as a matrix over GF(2): 32 columns. */
 function oneZeroBit(): Uint32Array {
   const matrix = new Uint32Array(32);

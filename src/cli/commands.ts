@@ -97,6 +97,7 @@ export const commands: readonly CommandSpec[] = [
         help: 'put a tablespace elsewhere (its path or oid = the new path)',
         repeatable: true,
       },
+      { flags: '--database <name>', help: 'restore this database, leave the others out', repeatable: true },
       { flags: '--plan', help: 'say what would be done, touch nothing' },
       { flags: '--start', help: 'start the server, wait for the target, report where recovery stopped' },
       { flags: '--port <port>', help: 'the port for --start' },

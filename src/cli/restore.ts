@@ -3,19 +3,18 @@ import { resolve } from 'node:path';
 import { restoreCommandScript, restoreScriptPath } from '../archive/restore-command.ts';
 import { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { formatLsn } from '../postgres/lsn.ts';
 import { executeRestore } from '../restore/execute-restore.ts';
 import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { restoreInThreads } from '../restore/restoring.ts';
-import { describeTarget, parseTarget, type RecoveryRequest } from '../restore/target.ts';
+import { selectDatabases, type Database } from '../restore/selected-databases.ts';
+import { parseTarget, type RecoveryRequest } from '../restore/target.ts';
 import {
   mapTablespaces,
   requireEmptyDirectory,
   requireEmptyTablespaces,
   requireUnusedReplayed,
 } from '../restore/target-directory.ts';
-import { formatTimestamp } from '../wal/transaction-time.ts';
 import { shellQuote } from './archive-script.ts';
 import { asRepositoryOwner, findBackup, repositoryForThreads, type ClusterAccess } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
@@ -25,7 +24,8 @@ import { formatBytes, formatDuration } from './format.ts';
 import { flagOption, listOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 import { becomeOwnerOf, giveDirectoryTo, ownerOf } from './privileges.ts';
 import { startProgress } from './progress.ts';
-import { startAndWait, type StartedReport } from './start-restored.ts';
+import { answerRestore, describeRestore } from './restore-report.ts';
+import { startAndWait } from './start-restored.ts';
 
 /** `pgrecall restore CLUSTER --to DIR`: exit 4 where the target cannot be reached; nothing is written then. */
 export const runRestore: RunCommand = async (arguments_, context) => {
@@ -36,6 +36,7 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   const request = parseTarget(options);
   const cluster = requiredPositional(arguments_, 'cluster');
   const mappings = listOption(options, 'tablespace');
+  const names = listOption(options, 'database');
   const numbers = {
     jobs: numberOption(options, 'jobs', 1),
     port: numberOption(options, 'port', 1),
@@ -49,19 +50,20 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   const tablespaces = mapTablespaces(plan.backup, mappings);
   requireEmptyTablespaces(tablespaces, directory);
   requireUnusedReplayed(plan.replayedTablespaces);
-  const steps = describe(plan, directory, tablespaces);
+  const databases = names.length > 0 ? selectDatabases(plan.backup, names) : undefined;
+  const steps = describeRestore({ plan, directory, tablespaces, databases });
   for (const warning of plan.warnings) context.stderr(`warning: ${warning}`);
   if (flagOption(options, 'plan')) {
-    answer(context, { plan, directory, steps, planned: true });
+    answerRestore(context, { plan, directory, steps, databases, planned: true });
     return 0;
   }
   for (const step of steps) context.stderr(step);
   makePlaces(access, [directory, ...mappedPlaces(mappings)]);
-  await execute({ ...planned, ...numbers, directory, tablespaces }, context);
+  await execute({ ...planned, ...numbers, directory, tablespaces, leftOut: databases?.leftOut ?? [] }, context);
   const started = flagOption(options, 'start')
     ? await startAndWait({ access, plan, directory, timeoutMs: numbers.timeoutMs }, context)
     : undefined;
-  answer(context, { plan, directory, steps, planned: false, ...(started ? { started } : {}) });
+  answerRestore(context, { plan, directory, steps, databases, planned: false, ...(started ? { started } : {}) });
   return 0;
 };
 
@@ -120,6 +122,7 @@ const besideTheCluster: Readonly<Record<string, string>> = {
 interface Execution extends Planned {
   readonly directory: string;
   readonly tablespaces: ReadonlyMap<number, string>;
+  readonly leftOut: readonly Database[];
   readonly jobs: number | undefined;
   readonly port: number | undefined;
 }
@@ -143,6 +146,7 @@ async function execute(execution: Execution, context: CliContext): Promise<void>
       plan,
       directory,
       tablespaces: execution.tablespaces,
+      leftOut: execution.leftOut,
       restoring,
       settings: { restoreCommand: `${shellQuote(script)} "%f" "%p"`, more },
       script: {
@@ -171,60 +175,4 @@ function isClustersOwn(directory: string, configured: string | undefined): boole
   if (configured === undefined) return false;
   const real = (path: string): string => (existsSync(path) ? realpathSync(path) : path);
   return real(directory) === real(configured);
-}
-
-/** The plan as numbered steps. */
-function describe(plan: RestorePlan, directory: string, tablespaces: ReadonlyMap<number, string>): string[] {
-  const { backup, stop } = plan;
-  const steps = [
-    `restore ${backup.id} (ended ${backup.stoppedAt}, ${formatBytes(backup.sizeBytes)}) to ${directory}`,
-    ...[...tablespaces].map(([oid, place]) => `restore tablespace ${oid} to ${place}`),
-    ...plan.replayedTablespaces.map(({ oid, path }) => `make ${path}, where replay makes tablespace ${oid}`),
-    `replay WAL from ${backup.startLsn} on timeline ${plan.timeline} to ${describeTarget(plan.request)}`,
-  ];
-  if (stop.kind === 'record') {
-    const time = stop.time === undefined ? '' : `, transaction of ${formatTimestamp(stop.time)}`;
-    steps.push(`recovery stops at ${formatLsn(stop.lsn)} (timeline ${stop.timeline}${time})`);
-  }
-  if (plan.request.target.kind === 'latest') steps.push('then the server opens for work on a new timeline');
-  else
-    steps.push(
-      `then ${{ pause: 'it pauses, for you to look and pgrecall resume', promote: 'the server opens for work on a new timeline', shutdown: 'the server shuts down' }[plan.request.action]}`,
-    );
-  return steps.map((step, i) => `${i + 1}. ${step}`);
-}
-
-function answer(
-  context: CliContext,
-  result: {
-    readonly plan: RestorePlan;
-    readonly directory: string;
-    readonly steps: readonly string[];
-    readonly planned: boolean;
-    readonly started?: StartedReport;
-  },
-): void {
-  const { plan, directory, steps, started } = result;
-  if (context.json) {
-    context.stdout(
-      JSON.stringify(
-        {
-          directory,
-          backup: plan.backup.id,
-          target: describeTarget(plan.request),
-          timeline: plan.timeline,
-          plan: steps,
-          warnings: plan.warnings,
-          executed: !result.planned,
-          started: started ?? null,
-        },
-        undefined,
-        2,
-      ),
-    );
-    return;
-  }
-  if (result.planned) context.stdout(steps.join('\n'));
-  else if (started) context.stdout(started.text);
-  else context.stdout(`${directory} is ready: pg_ctl start -D ${directory}`);
 }

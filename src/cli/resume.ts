@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { dropLeftOut } from '../restore/left-out-databases.ts';
 import { resumeRecovery, type RecoveryState } from '../restore/watch-recovery.ts';
 import type { RunCommand } from './command.ts';
 import { secondsOption, textOption } from './options.ts';
@@ -39,7 +40,9 @@ export const runResume: RunCommand = async (arguments_, context) => {
   } finally {
     progress.end();
   }
-  if (context.json) context.stdout(JSON.stringify({ directory: dataDirectory, ...state }, undefined, 2));
+  const dropped = await dropLeftOut(server.uri, dataDirectory);
+  if (context.json) context.stdout(JSON.stringify({ directory: dataDirectory, ...state, dropped }, undefined, 2));
   else context.stdout(`the server in ${dataDirectory} is out of recovery, on timeline ${state.timeline ?? '?'}`);
+  if (!context.json && dropped.length > 0) context.stdout(`dropped, as they were left out: ${dropped.join(', ')}`);
   return 0;
 };

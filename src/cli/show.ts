@@ -57,6 +57,9 @@ function describe(record: BackupRecord): [string, string][] {
       'tablespace',
       `${name ?? oid} (${oid}) at ${path}`,
     ]),
+    ...(record.databases
+      ? [['databases', record.databases.map(({ name }) => name).join(', ')] satisfies [string, string]]
+      : []),
     ...record.outsideFiles.map((path): [string, string] => ['outside', path]),
     ...record.warnings.map((warning): [string, string] => ['warning', warning]),
     ['taken with', `pgrecall ${record.pgrecallVersion}`],

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { dropLeftOut, findLeftOut, keptFilesInLog } from '../restore/left-out-databases.ts';
 import { stoppedWhere, waitForRecovery } from '../restore/watch-recovery.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { findPrograms } from '../server/programs.ts';
@@ -19,6 +21,8 @@ export interface StartedReport {
   readonly log: string;
   /** The server's own words about where it stopped. */
   readonly stopped: string | null;
+  /** Databases that had been left out of the restore. */
+  readonly dropped: readonly string[];
   readonly text: string;
 }
 
@@ -41,7 +45,16 @@ export async function startAndWait(
   });
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const log = join(stateDirectory, `restored-${plan.backup.id}.log`);
-  const server = await startServer({ programs, dataDirectory: directory, logFile: log, signal: context.signal });
+  const logStart = statSync(log, { throwIfNoEntry: false })?.size ?? 0;
+  const leftOut = findLeftOut(directory);
+  const server = await startServer({
+    programs,
+    dataDirectory: directory,
+    logFile: log,
+    signal: context.signal,
+    // What it says of pages that are not there is looked for in this log.
+    options: leftOut.length > 0 ? ['-c', 'logging_collector=off', '-c', 'log_destination=stderr'] : [],
+  });
   const until =
     plan.request.target.kind === 'latest'
       ? 'promoted'
@@ -59,6 +72,8 @@ export async function startAndWait(
       signal: context.signal,
       onState: progress.onState,
     });
+    if (leftOut.length > 0) refuseMissingPages(log, logStart, leftOut);
+    const dropped = state.state === 'promoted' ? await dropLeftOut(watched.uri, directory) : [];
     const stopped = plan.request.target.kind === 'latest' ? undefined : stoppedWhere(watched.logTail());
     const where = state.replayedLsn === undefined ? '' : ` at ${state.replayedLsn}`;
     const last = state.lastTransactionAt === undefined ? '' : `; last transaction replayed: ${state.lastTransactionAt}`;
@@ -74,9 +89,31 @@ export async function startAndWait(
       socketDirectory: server.socketDirectory,
       log,
       stopped: stopped ?? null,
-      text: `recovery is ${state.state}${where}${last}${says}${connect}${next}`,
+      dropped,
+      text: `recovery is ${state.state}${where}${last}${says}${droppedText(dropped)}${connect}${next}`,
     };
   } finally {
     progress.end();
   }
+}
+
+/**
+ * Recovery goes on where a page is missing when databases are left out; in one that is kept it would have stopped.
+ * Throws `recovery-failed`.
+ */
+function refuseMissingPages(log: string, start: number, leftOut: readonly number[]): void {
+  const files = keptFilesInLog(readFileSync(log).subarray(start).toString('utf8'), leftOut);
+  if (files.length === 0) return;
+  throw new PgrecallError(
+    'recovery-failed',
+    `the server’s log speaks of pages in files of databases that were kept: ${files.join(', ')}`,
+    {
+      hint: `look there: ${log}; a restore of the whole backup tells whether it is damaged. The server runs`,
+      details: { files, log },
+    },
+  );
+}
+
+function droppedText(dropped: readonly string[]): string {
+  return dropped.length === 0 ? '' : `\ndropped, as they were left out: ${dropped.join(', ')}`;
 }

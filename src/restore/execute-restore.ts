@@ -13,10 +13,12 @@ import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
 import { countBackupWal, needsBackupWal, readBackupWal } from './backup-wal.ts';
 import { TextFile, giveTo, syncTrees, writeDurably, type Owner } from './durable.ts';
+import { leftOutNote, leftOutNotePath, leftOutSettings } from './left-out-databases.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';
 import type { Restoring } from './restore-items.ts';
 import type { RestorePlan } from './restore-plan.ts';
+import type { Database } from './selected-databases.ts';
 import { makePrivateDirectory } from './target-directory.ts';
 import { formatGmt, writeFiles } from './write-files.ts';
 import { writing } from './write-error.ts';
@@ -29,6 +31,8 @@ export interface ExecuteRestoreOptions {
   readonly tablespaces: ReadonlyMap<number, string>;
   readonly restoring: Restoring;
   readonly settings: Omit<RecoverySettings, 'recovery'>;
+  /** Databases that are not wanted (selected-databases.ts); none unless said. */
+  readonly leftOut?: readonly Database[];
   /** Text of the script that `settings.restoreCommand` runs, and where it goes. */
   readonly script: { readonly path: string; readonly text: string };
   readonly owner: (user: string, group: string) => Owner | undefined;
@@ -54,12 +58,10 @@ export async function executeRestore(options: ExecuteRestoreOptions): Promise<{ 
   const isCold = plan.backup.temperature === 'cold';
   const label = isCold ? undefined : await requireAttachment(manifest, 'backup_label', plan.backup);
   makePrivateDirectory(directory);
-  for (const place of options.tablespaces.values()) makePrivateDirectory(place);
-  // Replay makes the tablespace, but not the directory that it is made in.
-  for (const { path } of plan.replayedTablespaces) {
-    makePrivateDirectory(path);
-    giveTo(dataOwner(options), [path]);
-  }
+  // Replay makes a tablespace, but not the directory that it is made in.
+  const places = [...options.tablespaces.values(), ...plan.replayedTablespaces.map(({ path }) => path)];
+  for (const place of places) makePrivateDirectory(place);
+  giveTo(dataOwner(options), places);
 
   const files = await writeContent(options, manifest, { control, label });
   await bringLocalWal(options, decodeControlFile(control).segmentBytes);
@@ -92,6 +94,7 @@ async function writeContent(
   });
   const files = await writeFiles({
     ...options,
+    leftOut: new Set(options.leftOut?.map(({ oid }) => oid)),
     manifest,
     backupManifest,
     writeBackupManifest: (part) => text.write(part),
@@ -135,16 +138,18 @@ async function bringLocalWal(options: ExecuteRestoreOptions, segmentBytes: numbe
 }
 
 function writeRecoveryFiles(options: ExecuteRestoreOptions): void {
-  const { directory, script } = options;
+  const { directory, script, leftOut = [] } = options;
   const owner = dataOwner(options);
   const recovery = options.plan.startsAsItWas === true ? undefined : options.plan;
   const scripts = dirname(script.path);
   writing(scripts, () => mkdirSync(scripts, { recursive: true, mode: 0o700 }));
   giveTo(owner, [scripts]);
   if (recovery) writeDurably(script.path, script.text, { mode: 0o700, owner });
+  if (leftOut.length > 0) writeDurably(leftOutNotePath(directory), leftOutNote(leftOut), { owner });
   const auto = join(directory, 'postgresql.auto.conf');
   const previous = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
-  writeDurably(auto, withRecoverySettings(previous, { ...options.settings, recovery }), { owner });
+  const more = { ...options.settings.more, ...(leftOut.length > 0 ? leftOutSettings : {}) };
+  writeDurably(auto, withRecoverySettings(previous, { ...options.settings, more, recovery }), { owner });
   if (recovery) writeDurably(join(directory, 'recovery.signal'), '', { owner });
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, constants, fchmodSync, fchownSync, futimesSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { fileSystemPath } from '../repository/path-text.ts';
 import { inBlobOrder } from './extent-order.ts';
@@ -21,7 +21,7 @@ export class FileRestorer {
     return { writtenBytes };
   }
 
-  async #restore({ absolutePath, attributes, extents }: RestoreItem): Promise<number> {
+  async #restore({ absolutePath, attributes, extents, emptyBytes }: RestoreItem): Promise<number> {
     const descriptor = openToWrite(absolutePath);
     try {
       let written = 0;
@@ -29,6 +29,7 @@ export class FileRestorer {
         writeFully(descriptor, bytes, extent.fileOffset, absolutePath);
         written += bytes.length;
       });
+      if (emptyBytes !== undefined) writing(absolutePath, () => ftruncateSync(descriptor, emptyBytes));
       if (attributes) setAttributes(descriptor, attributes, absolutePath);
       return written;
     } finally {

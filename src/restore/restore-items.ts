@@ -15,6 +15,8 @@ export interface RestoreItem {
   readonly attributes: FileAttributes | undefined;
   /** Of the file or the piece, in the order of the file. */
   readonly extents: readonly Extent[];
+  /** What the file is extended to, by a hole. */
+  readonly emptyBytes?: number;
 }
 
 export interface RestoreBatch {

@@ -1,4 +1,5 @@
 import { chmodSync, chownSync, mkdirSync, symlinkSync } from 'node:fs';
+import { crc32cOfZeros } from '../bytes/crc32c.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { BackupManifestWriter } from '../postgres/backup-manifest.ts';
 import type { Extent } from '../repository/file-map.ts';
@@ -9,6 +10,7 @@ import { UnderWay } from '../threads/under-way.ts';
 import { partsWithin, pieceBytes, piecesOf } from './extent-order.ts';
 import { finishFile } from './file-restorer.ts';
 import type { FileAttributes, RestoreItem, Restoring } from './restore-items.ts';
+import { databaseOf } from './selected-databases.ts';
 import { writing } from './write-error.ts';
 
 const batchBytes = 33_554_432;
@@ -26,6 +28,8 @@ export interface WriteFilesOptions {
   /** Takes the text of backup_manifest as files are met. */
   readonly backupManifest: BackupManifestWriter;
   readonly writeBackupManifest: (text: string) => void;
+  /** Numbers of databases whose files become empty ones (selected-databases.ts). */
+  readonly leftOut: ReadonlySet<number>;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
 }
@@ -49,9 +53,14 @@ export async function writeFiles(options: WriteFilesOptions): Promise<number> {
         makeTablespaceLink(options, entry);
       } else {
         files += 1;
-        describeFile(options, entry);
         const absolutePath = pathOf(options, entry);
         const attributes = attributesOf(options, entry);
+        if (isLeftOut(options, entry)) {
+          describeFile(options, { ...entry, crc32c: crc32cOfZeros(entry.sizeBytes) });
+          await sender.send({ absolutePath, attributes, extents: [], emptyBytes: entry.sizeBytes });
+          continue;
+        }
+        describeFile(options, entry);
         const extents = entry.extents ?? (await entry.loadExtents());
         if (entry.sizeBytes > pieceBytes) largeFiles.push({ absolutePath, attributes });
         for (const item of itemsOf(absolutePath, attributes, entry, extents)) await sender.send(item);
@@ -83,6 +92,12 @@ function describeFile({ backupManifest, writeBackupManifest }: WriteFilesOptions
       crc32c,
     }),
   );
+}
+
+function isLeftOut({ leftOut }: WriteFilesOptions, { path }: StoredEntry): boolean {
+  if (leftOut.size === 0) return false;
+  const database = databaseOf(path);
+  return database !== undefined && leftOut.has(database);
 }
 
 function pathOf({ directory }: WriteFilesOptions, { path }: StoredEntry): string {

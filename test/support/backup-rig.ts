@@ -25,6 +25,7 @@ import { executeRestore } from '../../src/restore/execute-restore.ts';
 import { planTargetIn } from '../../src/restore/plan-target.ts';
 import type { RestorePlan } from '../../src/restore/restore-plan.ts';
 import { restoreInThreads } from '../../src/restore/restoring.ts';
+import type { Database } from '../../src/restore/selected-databases.ts';
 import { parseTarget, type TargetOptions } from '../../src/restore/target.ts';
 import { mapTablespaces } from '../../src/restore/target-directory.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
@@ -163,7 +164,10 @@ export class BackupRig implements AsyncDisposable {
   }
 
   /** Restores to a new directory, ready to be started. */
-  async restore(plan: RestorePlan, options: { readonly tablespaces?: readonly string[] } = {}): Promise<string> {
+  async restore(
+    plan: RestorePlan,
+    options: { readonly tablespaces?: readonly string[]; readonly leftOut?: readonly Database[] } = {},
+  ): Promise<string> {
     this.#restores += 1;
     const directory = join(this.directory, 'restored', String(this.#restores));
     await this.#fillFetchDirectory();
@@ -177,6 +181,7 @@ export class BackupRig implements AsyncDisposable {
         directory,
         tablespaces: mapTablespaces(plan.backup, options.tablespaces ?? []),
         restoring,
+        leftOut: options.leftOut ?? [],
         settings: { restoreCommand: `cp ${this.directory}/fetch/%f "%p"`, more: { archive_mode: 'off' } },
         script: { path: join(directory, 'pg_wal', 'pgrecall', 'restore-command'), text: '#!/bin/sh\n' },
         owner: () => serverOwner(),

@@ -7,7 +7,7 @@ import type { BlobLocation, PackId } from '../../src/repository/pack-id.ts';
  * parts of blobs of later ones, each of which holds pages from all over the file.
  */
 
-export const scatteredPage = 512;
+const scatteredPage = 512;
 
 export interface ScatteredFile {
   readonly extents: readonly Extent[];
