@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { WalStore } from '../archive/wal-store.ts';
-import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import {
@@ -16,6 +14,7 @@ import {
 import { recordsFrom, type WalSource } from '../wal/record-chain.ts';
 import { resourceManagers } from '../wal/resource-managers.ts';
 import type { ColdCopy } from './cold-plan.ts';
+import { readLocalWal } from './local-wal.ts';
 import type { NeededRange } from './make-record.ts';
 
 /** What of the WAL archive a cold backup needs. */
@@ -116,7 +115,7 @@ export class ColdWal {
     const { timeline } = this.#control;
     if (timeline === 1) return;
     const name = formatHistoryName(timeline);
-    const bytes = readOrUndefined(join(this.#dataDirectory, 'pg_wal', name));
+    const bytes = readLocalWal(this.#dataDirectory, name);
     if (bytes) await this.#store.putHistory(name, bytes);
     else if (!(await this.#store.getHistory(name))) {
       throw new PgrecallError(
@@ -128,7 +127,7 @@ export class ColdWal {
   }
 
   #read(number: SegmentNumber): Uint8Array | undefined {
-    const bytes = readOrUndefined(join(this.#dataDirectory, 'pg_wal', this.#nameOf(number)));
+    const bytes = readLocalWal(this.#dataDirectory, this.#nameOf(number));
     return bytes?.length === this.#control.segmentBytes ? bytes : undefined;
   }
 
@@ -152,16 +151,4 @@ export class ColdWal {
 
 function laterOf(a: Lsn, b: Lsn): Lsn {
   return a > b ? a : b;
-}
-
-function readOrUndefined(path: string): Uint8Array | undefined {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw new PgrecallError('data-directory', `cannot read "${path}"`, {
-      hint: 'run pgrecall as the user that owns the data directory, or as root',
-      cause: error,
-    });
-  }
 }

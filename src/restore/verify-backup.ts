@@ -37,7 +37,8 @@ export interface VerifiedBackup {
 
 /** Extents to a piece: 64 MiB of 256 KiB chunks. */
 const pieceExtents = 256;
-const attachments = ['backup_label', 'tablespace_map', 'pg_control'];
+/** Without which a backup does not start. */
+const attachments = { hot: ['backup_label', 'tablespace_map', 'pg_control'], warm: [], cold: ['pg_control'] } as const;
 
 /** Reads a backup whole, as a restore would, and compares each file with the CRC taken when it was read from the cluster. */
 export async function verifyBackup(record: BackupRecord, options: VerifyOptions): Promise<VerifiedBackup> {
@@ -55,7 +56,7 @@ export async function verifyBackup(record: BackupRecord, options: VerifyOptions)
   try {
     const manifest = await options.cluster.openManifest(record.id);
     try {
-      for (const name of attachments) {
+      for (const name of attachments[record.temperature]) {
         if (!(await manifest.attachment(name))) found(name, 'object-damaged', 'missing from the manifest');
       }
       for await (const entry of manifest.entries()) {
