@@ -13,8 +13,9 @@ import {
   type Table,
 } from './config-file.ts';
 import { nearest } from './nearest.ts';
-import { camelCase, definitionsFor, optionDefinitions, type OptionName } from './options.ts';
+import { camelCase, definitionsFor, optionDefinitions, type OptionDefinition, type OptionName } from './options.ts';
 import { readPassphrase, type PassphraseSource } from './passphrase.ts';
+import { readRetention, type RetentionSettings } from './retention-settings.ts';
 
 /*
  * The configuration: one TOML file, with a table for each cluster,
@@ -38,6 +39,7 @@ export interface ClusterConfig {
   /** Asks the source. Throws `config-invalid` where that fails. */
   readonly passphrase: () => Promise<string | undefined>;
   readonly jobs: number;
+  readonly retention: RetentionSettings;
   /** This cluster's own, below the configured one. */
   readonly stateDirectory: string;
   readonly configFile: string;
@@ -147,6 +149,7 @@ function makeCluster(file: string, name: string, table: Table, options: LoadConf
     passphraseSource,
     passphrase: async () => readPassphrase(passphraseSource),
     jobs: readJobs(file, value('jobs')),
+    retention: readRetention(file, value),
     stateDirectory: join(value('state_directory') ?? defaultStateDirectory(file), name),
     configFile: file,
   };
@@ -172,9 +175,10 @@ function readOption(file: string, table: Table, option: OptionName, options: Loa
   }
   const value = table[option];
   if (value === undefined) return undefined;
-  if (option === 'jobs' && (typeof value === 'number' || typeof value === 'bigint')) return String(value);
+  const isNumber = typeOf(option) === 'number';
+  if (isNumber && (typeof value === 'number' || typeof value === 'bigint')) return String(value);
   if (typeof value !== 'string' || value === '') {
-    const expected = option === 'jobs' ? 'a number' : 'a text in quotes';
+    const expected = isNumber ? 'a number' : 'a text in quotes';
     throw new PgrecallError('config-invalid', `"${file}": ${option} is ${value === '' ? 'empty' : `not ${expected}`}`);
   }
   if (!isPath(option)) return value;
@@ -187,7 +191,11 @@ function readOption(file: string, table: Table, option: OptionName, options: Loa
 }
 
 function isPath(option: OptionName): boolean {
-  return optionDefinitions.some(({ name, type }) => name === option && type === 'path');
+  return typeOf(option) === 'path';
+}
+
+function typeOf(option: OptionName): OptionDefinition['type'] | undefined {
+  return optionDefinitions.find(({ name }) => name === option)?.type;
 }
 
 function readJobs(file: string, text: string | undefined): number {

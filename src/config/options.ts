@@ -26,6 +26,38 @@ const definitions = [
   { name: 'data_directory', scope: 'cluster', type: 'path', help: 'the cluster’s data directory on this machine' },
   { name: 'pg_bin', scope: 'cluster', type: 'path', help: 'directory of postgres and pg_ctl' },
   { name: 'slot', scope: 'cluster', type: 'text', help: 'replication slot of the receiver' },
+  { name: 'keep_full', scope: 'both', type: 'number', help: 'full backups that stay: the newest so many' },
+  {
+    name: 'keep_differential',
+    scope: 'both',
+    type: 'number',
+    help: 'differential backups that stay; with their full one unless set',
+  },
+  {
+    name: 'keep_incremental',
+    scope: 'both',
+    type: 'number',
+    help: 'incremental backups that stay; with what they come after unless set',
+  },
+  { name: 'keep_for', scope: 'both', type: 'text', help: 'how long backups stay: "30 days"' },
+  { name: 'keep_hourly', scope: 'both', type: 'number', help: 'hours of which the last backup stays' },
+  { name: 'keep_daily', scope: 'both', type: 'number', help: 'days of which the last backup stays' },
+  { name: 'keep_weekly', scope: 'both', type: 'number', help: 'weeks of which the last backup stays' },
+  { name: 'keep_monthly', scope: 'both', type: 'number', help: 'months of which the last backup stays' },
+  { name: 'keep_yearly', scope: 'both', type: 'number', help: 'years of which the last backup stays' },
+  {
+    name: 'keep_wal',
+    scope: 'both',
+    type: 'text',
+    help: 'how far back every moment can be recovered: "7 days", or "all"',
+  },
+  { name: 'keep_dumps', scope: 'both', type: 'number', help: 'dumps that stay: the newest so many' },
+  { name: 'keep_dumps_for', scope: 'both', type: 'text', help: 'how long dumps stay: "30 days"' },
+  { name: 'keep_dumps_hourly', scope: 'both', type: 'number', help: 'hours of which the last dump stays' },
+  { name: 'keep_dumps_daily', scope: 'both', type: 'number', help: 'days of which the last dump stays' },
+  { name: 'keep_dumps_weekly', scope: 'both', type: 'number', help: 'weeks of which the last dump stays' },
+  { name: 'keep_dumps_monthly', scope: 'both', type: 'number', help: 'months of which the last dump stays' },
+  { name: 'keep_dumps_yearly', scope: 'both', type: 'number', help: 'years of which the last dump stays' },
 ] as const satisfies readonly OptionDefinition[];
 
 export type OptionName = (typeof definitions)[number]['name'];
