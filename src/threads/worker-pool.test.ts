@@ -24,6 +24,21 @@ test('every thread is asked once, and has what it was started with', async () =>
   assert.deepEqual(await workers.runOnEach({ do: 'greet' }), ['hello 1', 'hello 1', 'hello 1']);
 });
 
+test('threads are started as there is work for them, where that is asked for', async () => {
+  await using workers = new WorkerPool<ExampleTask, unknown>({
+    module,
+    size: 2,
+    workerData: { greeting: 'hello' },
+    asNeeded: true,
+  });
+  assert.deepEqual(await workers.runOnEach({ do: 'greet' }), []);
+  assert.equal(await workers.run({ do: 'add', a: 1, b: 2 }), 3);
+  assert.equal(await workers.run({ do: 'add', a: 1, b: 2 }), 3);
+  assert.equal((await workers.runOnEach({ do: 'greet' })).length, 1, 'one did both, one after the other');
+  await Promise.all([1, 2, 3].map(async (b) => workers.run({ do: 'add', a: 1, b })));
+  assert.equal((await workers.runOnEach({ do: 'greet' })).length, 2);
+});
+
 test('an error keeps its class, code, hint, details and cause', async () => {
   await using workers = pool(1);
   await assert.rejects(workers.run({ do: 'fail-as-ours' }), (error) => {

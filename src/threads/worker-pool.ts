@@ -9,6 +9,8 @@ export interface WorkerPoolOptions {
   readonly size: number;
   /** What every worker is started with; structured-cloneable. */
   readonly workerData: unknown;
+  /** Starts a thread only when there is a task and all that run are busy: each costs a twentieth of a second to start. */
+  readonly asNeeded?: boolean;
 }
 
 interface Thread {
@@ -23,23 +25,30 @@ interface Thread {
  */
 export class WorkerPool<Task, Result> {
   readonly size: number;
-  readonly #threads: readonly Thread[];
+  readonly #options: WorkerPoolOptions;
+  readonly #threads: Thread[];
   #next = 0;
 
   constructor(options: WorkerPoolOptions) {
     this.size = options.size;
-    this.#threads = Array.from({ length: options.size }, () => startThread(options));
+    this.#options = options;
+    const now = options.asNeeded === true ? 0 : options.size;
+    this.#threads = Array.from({ length: now }, () => startThread(options));
   }
 
   /** Has one thread do it. Rejects with what the thread threw; an error of ours stays one. */
   async run(task: Task): Promise<Result> {
     let best = this.#threads[0];
     for (const thread of this.#threads) if (best && thread.waiting.size < best.waiting.size) best = thread;
+    if ((!best || best.waiting.size > 0) && this.#threads.length < this.size) {
+      best = startThread(this.#options);
+      this.#threads.push(best);
+    }
     if (!best) throw new PgrecallError('bug', 'a worker pool without threads');
     return this.#send(best, task);
   }
 
-  /** Has every thread do it once, for instance to finish what it has open. */
+  /** Has every thread that was started do it once, for instance to finish what it has open. */
   async runOnEach(task: Task): Promise<Result[]> {
     return Promise.all(this.#threads.map(async (thread) => this.#send(thread, task)));
   }
