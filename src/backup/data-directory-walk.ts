@@ -34,6 +34,11 @@ export interface WalkOptions {
   readonly directory: string;
   /** The directory of this server version in a tablespace: `PG_15_202209061`. */
   readonly tablespaceVersionDirectory: string;
+  /**
+   * Takes the content of unlogged relations along: it is whole after a shutdown, and a server that starts without
+   * recovery does not make them anew.
+   */
+  readonly keepUnlogged?: boolean;
   /** Told what an administrator should know: links that were followed, files that are neither. */
   readonly warn: (text: string) => void;
 }
@@ -74,7 +79,7 @@ function* walkDirectory(walk: Walk, path: string, absolutePath: string, depth: n
     });
   }
   const found = readDirectory(absolutePath);
-  const leftOut = unloggedToLeaveOut(found);
+  const leftOut = walk.keepUnlogged === true ? new Set<string>() : unloggedToLeaveOut(found);
   for (const name of found) {
     if (leftOut.has(name)) continue;
     yield* walkEntry(walk, path === '' ? name : `${path}/${name}`, `${absolutePath}/${name}`, depth);
