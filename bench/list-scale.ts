@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { newSecret } from '../src/repository/generated-secret.ts';
 import { packsOfBackup } from './made-up/backups.ts';
 import { makeUpRuns } from './made-up/layout.ts';
 import { configurationIn, makeUpRepository } from './made-up/repository.ts';
@@ -12,7 +14,7 @@ import { measure, type Measurement } from './measuring/measure.ts';
 /*
  * How long `pgrecall list` takes on a repository of a million segments and a thousand backups, as a whole process.
  *
- *   node bench/list-scale.ts [--segments N] [--backups N] [--runs N] [--encrypted] [--directory DIR]
+ *   node bench/list-scale.ts [--segments N] [--backups N] [--runs N] [--encrypted chosen|generated] [--directory DIR]
  *
  * The repository is made up in the program's own layout. One in a directory that is named stays, and is used again. Exit 1
  * where the goal is missed.
@@ -27,7 +29,7 @@ const { values } = parseArgs({
     segments: { type: 'string', default: '1000000' },
     backups: { type: 'string', default: '1000' },
     runs: { type: 'string', default: '5' },
-    encrypted: { type: 'boolean', default: false },
+    encrypted: { type: 'string' },
     directory: { type: 'string' },
   },
 });
@@ -39,7 +41,8 @@ try {
   const configFile = configurationIn(directory);
   if (!existsSync(configFile)) {
     say(`making up ${segments} segments and ${backups} backups in ${directory}`);
-    await makeUpRepository({ directory, segments, backups, ...(values.encrypted ? { passphrase: 'made up' } : {}) });
+    const passphrase = passphraseOf(values.encrypted);
+    await makeUpRepository({ directory, segments, backups, ...(passphrase === undefined ? {} : { passphrase }) });
   }
   describe();
   let missed = false;
@@ -59,6 +62,12 @@ try {
   process.exitCode = missed ? 1 : 0;
 } finally {
   if (values.directory === undefined) rmSync(directory, { recursive: true, force: true });
+}
+
+/** One that somebody chose goes through scrypt, one that pgrecall made does not. */
+function passphraseOf(encrypted: string | undefined): string | undefined {
+  if (encrypted === undefined) return undefined;
+  return encrypted === 'generated' ? newSecret(randomBytes) : 'made up';
 }
 
 function describe(): void {

@@ -27,6 +27,10 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--repository <dir>', help: 'where backups and WAL are kept' },
       { flags: '--data-directory <dir>', help: 'the cluster’s data directory; asked of the server unless given' },
       { flags: '--passphrase-file <file>', help: 'encrypt the repository with the passphrase in this file' },
+      {
+        flags: '--generate-passphrase',
+        help: 'make that file, with a passphrase of 256 random bits, where it is missing',
+      },
       { flags: '--pg-bin <dir>', help: 'where the postgres programs of this cluster are' },
       { flags: '--apply', help: 'set the server’s settings with ALTER SYSTEM and reload' },
       {

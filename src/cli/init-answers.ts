@@ -6,7 +6,7 @@ import { defaultConfigFile, readConfigText, withCluster, type ClusterEntry } fro
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { Options } from './command.ts';
 import type { CliContext } from './context.ts';
-import { textOption } from './options.ts';
+import { flagOption, textOption } from './options.ts';
 
 /** The configuration as it is, and as `init` would leave it. Nothing is written here. */
 export interface InitConfig {
@@ -17,11 +17,18 @@ export interface InitConfig {
   /** Keys whose value is new. */
   readonly changes: readonly string[];
   readonly added: boolean;
+  /** Whether a passphrase is to be made where its file is missing. */
+  readonly makesPassphrase: boolean;
   readonly cluster: ClusterConfig;
 }
 
 /** What `init` has to know, by the names of the options. */
 interface Answers {
+  readonly makesPassphrase: boolean;
+  readonly entry: AnsweredEntry;
+}
+
+interface AnsweredEntry {
   readonly connection: string;
   readonly repository: string;
   readonly data_directory: string | undefined;
@@ -47,8 +54,11 @@ export async function readInitConfig(name: string, options: Options, context: Cl
   const there: Table = { ...top, ...(table === undefined ? {} : asTable(file, `clusters.${name}`, table)) };
   // A file that is wrong is said so before anything is asked.
   if (before !== undefined) configFrom(file, document, { ...configuration, env: {}, flags: {} });
-  const answers = await collect(name, options, { file, there, isNew: table === undefined }, context);
-  return plan({ file, before, name, isNew: table === undefined }, changedKeys(answers, there, file), context);
+  const { entry, makesPassphrase } = await collect(name, options, { file, there, isNew: table === undefined }, context);
+  return {
+    ...plan({ file, before, name, isNew: table === undefined }, changedKeys(entry, there, file), context),
+    makesPassphrase,
+  };
 }
 
 /** The same with one more value, which only the server could tell. */
@@ -63,7 +73,7 @@ function plan(
   to: { readonly file: string; readonly before: string | undefined; readonly name: string; readonly isNew: boolean },
   entry: ClusterEntry,
   context: CliContext,
-): InitConfig {
+): Omit<InitConfig, 'makesPassphrase'> {
   const { file, before, name, isNew } = to;
   const changes = Object.keys(entry);
   const after = changes.length === 0 && before !== undefined ? before : withCluster(before, file, name, entry);
@@ -91,6 +101,7 @@ async function collect(
   let connection = given('connection', 'connection');
   let repository = path('repository', 'repository');
   let passphraseFile = path('passphrase_file', 'passphraseFile');
+  let makesPassphrase = flagOption(options, 'generatePassphrase');
   const { ask } = context;
   if (ask) {
     connection ??= await ask(`how to reach the server of "${name}"`, usualConnection());
@@ -99,7 +110,10 @@ async function collect(
     const hasPassphrase = there['passphrase_command'] !== undefined || context.env['PGRECALL_PASSPHRASE'] !== undefined;
     if (asksForRepository && !hasPassphrase && passphraseFile === undefined) {
       const answer = await ask('file with a passphrase to encrypt the repository with (empty: no encryption)');
-      if (answer !== '') passphraseFile = resolve(context.cwd, answer);
+      if (answer !== '') {
+        passphraseFile = resolve(context.cwd, answer);
+        makesPassphrase ||= await agreesToMake(passphraseFile, ask);
+      }
     }
   }
   const missing = [...(connection ? [] : ['--connection']), ...(repository === undefined ? ['--repository'] : [])];
@@ -110,12 +124,21 @@ async function collect(
     });
   }
   return {
-    connection,
-    repository,
-    data_directory: path('data_directory', 'dataDirectory'),
-    passphrase_file: passphraseFile,
-    pg_bin: path('pg_bin', 'pgBin'),
+    makesPassphrase,
+    entry: {
+      connection,
+      repository,
+      data_directory: path('data_directory', 'dataDirectory'),
+      passphrase_file: passphraseFile,
+      pg_bin: path('pg_bin', 'pgBin'),
+    },
   };
+}
+
+async function agreesToMake(file: string, ask: NonNullable<CliContext['ask']>): Promise<boolean> {
+  if (existsSync(file)) return false;
+  const answer = await ask(`"${file}" does not exist; make it, with a passphrase of 256 random bits?`, 'yes');
+  return /^y(es)?$/i.test(answer);
 }
 
 function usualConnection(): string {
@@ -123,7 +146,7 @@ function usualConnection(): string {
 }
 
 /** What the file does not say yet. */
-function changedKeys(answers: Answers, there: Table, file: string): ClusterEntry {
+function changedKeys(answers: AnsweredEntry, there: Table, file: string): ClusterEntry {
   const entry: Record<string, string> = {};
   for (const [key, wanted] of Object.entries(answers) as [string, string | undefined][]) {
     const value = there[key];

@@ -16,6 +16,8 @@ export interface InitReport {
   /** Whether the file would not be found by itself. */
   readonly configNamed: boolean;
   readonly registration: Registration;
+  /** The file with a passphrase that was made just now. */
+  readonly newPassphrase: string | undefined;
   readonly script: { readonly path: string; readonly changed: boolean } | undefined;
   readonly settings: readonly SettingAdvice[];
   /** Names of the settings that were set just now. */
@@ -40,6 +42,7 @@ function toDocument(report: InitReport): unknown {
     repository: config.cluster.repositoryDirectory,
     repositoryMade: registration.repository === 'made',
     encrypted: registration.encrypted,
+    passphraseFileMade: report.newPassphrase !== undefined,
     registered: registration.cluster,
     incarnation: registration.incarnation,
     dataDirectory: config.cluster.dataDirectory ?? null,
@@ -69,6 +72,7 @@ function toText(report: InitReport): string {
       cluster.repositoryDirectory,
       `${registration.repository === 'made' ? did('made', 'made') : 'there'}, ${registration.encrypted ? 'encrypted' : 'not encrypted'}`,
     ],
+    ...(report.newPassphrase === undefined ? [] : [['passphrase', report.newPassphrase, did('made', 'made')]]),
     ['cluster', cluster.name, registrationWords(registration, did)],
     ...(script ? [['archive script', script.path, script.changed ? did('written', 'written') : 'right']] : []),
   ];
@@ -137,6 +141,11 @@ function nextSteps(report: InitReport): string[] {
   if (report.plan) return [`pgrecall init ${name}${file} without --plan`];
   const wrong = report.settings.filter(({ right }) => !right);
   const steps: string[] = [];
+  if (report.newPassphrase !== undefined) {
+    steps.push(
+      `keep a copy of ${report.newPassphrase} away from this machine: without it nothing opens the repository`,
+    );
+  }
   if (wrong.some(({ pendingRestart }) => !pendingRestart)) steps.push(`pgrecall init ${name}${file} --apply`);
   if (needsRestart(report.settings)) steps.push('restart the server (pg_ctl restart, or systemctl restart postgresql)');
   if (!report.archivesBySettings) steps.push(`pgrecall wal receive ${name}${file}`);

@@ -20,13 +20,18 @@ export function warningsAbout(config: InitConfig, options: Options): InitWarning
       remedy: 'leave it out, and put it into ~/.pgpass of the user that pgrecall runs as, or into PGPASSWORD',
     });
   }
-  if (passphraseSource.kind === 'file' && (statSync(passphraseSource.path).mode & 0o004) !== 0) {
+  if (passphraseSource.kind === 'file' && isPublic(passphraseSource.path)) {
     warnings.push({
       message: `every user of this machine can read the passphrase file "${passphraseSource.path}"`,
       remedy: `chmod o-rwx ${passphraseSource.path}`,
     });
   }
   return warnings;
+}
+
+/** One that is only planned is not there. */
+function isPublic(path: string): boolean {
+  return ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & 0o004) !== 0;
 }
 
 export const standbyWarning: InitWarning = {

@@ -13,6 +13,7 @@ import { readInitConfig, withDataDirectory, type InitConfig } from './init-answe
 import { reportInit, type InitReport } from './init-report.ts';
 import { archivingWarnings, standbyWarning, warningsAbout } from './init-warnings.ts';
 import { flagOption, requiredPositional, textOption } from './options.ts';
+import { passphraseToMake, writePassphrase } from './passphrase-file.ts';
 import { actingAs, giveDirectoryTo, ownerOf, type Owner } from './privileges.ts';
 import { prepareRepository, refuseNesting, registerCluster } from './register-cluster.ts';
 import { identifyServer, locateDataDirectory, serverUser, type DataDirectory } from './server-identity.ts';
@@ -32,7 +33,12 @@ export const runInit: RunCommand = async (arguments_, context) => {
   checkClusterName(name);
   const plan = flagOption(options, 'plan');
   const answers = await readInitConfig(name, options, context);
-  const passphrase = await answers.cluster.passphrase();
+  // A script is here since the repository is.
+  const expected = textOption(options, 'repository') === undefined && existsSync(archiveScriptPath(answers.cluster));
+  const newPassphrase = answers.makesPassphrase
+    ? passphraseToMake(answers.cluster, { expected, randomBytes: context.randomBytes })
+    : undefined;
+  const passphrase = newPassphrase?.text ?? (await answers.cluster.passphrase());
   const user = serverUser(answers.cluster.dataDirectory, answers.cluster.connection);
   await using session = await actingAs(user, async () =>
     SqlSession.connect(answers.cluster.connection, { applicationName: 'pgrecall init', signal: context.signal }),
@@ -44,8 +50,7 @@ export const runInit: RunCommand = async (arguments_, context) => {
   if (data.path !== undefined) refuseNesting(cluster.repositoryDirectory, data.path);
 
   const owner = data.kind === 'here' ? data.owner : ownOwner();
-  // A script is here since the repository is.
-  const expected = textOption(options, 'repository') === undefined && existsSync(archiveScriptPath(cluster));
+  if (newPassphrase && !plan) writePassphrase(newPassphrase, owner);
   const writer =
     plan || expected ? ownerOf(cluster.repositoryDirectory) : prepareRepository(cluster.repositoryDirectory, owner);
   const registration = await actingAs(writer, async () =>
@@ -75,6 +80,7 @@ export const runInit: RunCommand = async (arguments_, context) => {
     config,
     configNamed: context.configuration.file !== undefined,
     registration,
+    newPassphrase: newPassphrase?.path,
     script,
     settings: settings.advice,
     applied: settings.applied,

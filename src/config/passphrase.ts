@@ -32,7 +32,7 @@ function readFile(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (error) {
     const hint = isErrno(error, 'ENOENT')
-      ? `make it for the server’s user alone, with a long passphrase in it: head -c 24 /dev/urandom | base64 > ${path}`
+      ? 'pgrecall init … --generate-passphrase makes one for a new repository; of one that is there, bring the file back from a copy'
       : 'pgrecall, and the server that archives through it, have to be able to read it';
     throw new PgrecallError('config-invalid', `cannot read the passphrase file "${path}"`, { hint, cause: error });
   }

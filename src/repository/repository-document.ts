@@ -103,11 +103,7 @@ function authentication(
     slot,
     label,
     since,
-    kdf.name,
-    kdf.N,
-    kdf.r,
-    kdf.p,
-    kdf.salt,
+    ...(kdf.name === 'scrypt' ? [kdf.name, kdf.N, kdf.r, kdf.p, kdf.salt] : [kdf.name, kdf.salt]),
     nonce,
     wrapped,
   ]);

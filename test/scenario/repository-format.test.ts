@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { crc32c } from '../../src/bytes/crc32c.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
 import type { Extent } from '../../src/repository/file-map.ts';
+import { newSecret } from '../../src/repository/generated-secret.ts';
 import type { ManifestEntry } from '../../src/repository/manifest.ts';
 import type { PackWriter } from '../../src/repository/pack-writer.ts';
 import { openRepository, type Repository } from '../../src/repository/repository.ts';
@@ -239,7 +240,15 @@ it('a second reader opens the repository with any of its key slots', async () =>
     now: noon,
     randomBytes: countingBytes('slot'),
   });
-  for (const secret of [passphrase, 'Ｃaf\u00e9']) {
+  const made = newSecret(countingBytes('made'));
+  await repository.addKeySlot({
+    secret: made,
+    label: 'made by pgrecall',
+    purpose: 'test',
+    now: noon,
+    randomBytes: countingBytes('third'),
+  });
+  for (const secret of [passphrase, 'Ｃaf\u00e9', made]) {
     const reader = new SecondReader(sourceOf(storage), secret);
     assert.equal(reader.document('clusters/main/cluster.json')['name'], 'main');
   }

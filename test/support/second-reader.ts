@@ -44,11 +44,7 @@ export class SecondReader {
         id,
         label,
         created,
-        kdf.name,
-        kdf.N,
-        kdf.r,
-        kdf.p,
-        kdf.salt,
+        ...(kdf.name === 'scrypt' ? [kdf.name, kdf.N, kdf.r, kdf.p, kdf.salt] : [kdf.name, kdf.salt]),
         nonce,
         wrapped,
       ]),
@@ -162,9 +158,8 @@ interface Slot {
 function repositoryKey(repositoryId: string, slots: readonly Slot[], passphrase: string): Buffer {
   check(slots.length <= 32, 'too many key slots');
   for (const { id, kdf, nonce, wrapped } of slots) {
-    check(kdf.name === 'scrypt' && kdf.N <= 1_048_576 && kdf.r === 8 && kdf.p === 1, 'an unknown key derivation');
-    const secret = Buffer.from(passphrase.normalize('NFC'), 'utf8');
-    const wrapping = scryptSync(secret, Buffer.from(kdf.salt, 'hex'), 32, { ...kdf, maxmem: 2 ** 31 });
+    const wrapping = wrappingKey(kdf, passphrase);
+    if (!wrapping) continue;
     const both = Buffer.from(wrapped, 'hex');
     const decipher = createDecipheriv('aes-256-gcm', wrapping, Buffer.from(nonce, 'hex'));
     decipher.setAAD(Buffer.from(`pgrecall key slot ${repositoryId} ${id}`, 'ascii'));
@@ -176,6 +171,18 @@ function repositoryKey(repositoryId: string, slots: readonly Slot[], passphrase:
     }
   }
   throw new Error('second reader: no key slot opens with this passphrase');
+}
+
+/** `undefined` where the slot is not for such a secret. */
+function wrappingKey(kdf: Slot['kdf'], passphrase: string): Buffer | undefined {
+  const secret = Buffer.from(passphrase.normalize('NFC'), 'utf8');
+  const salt = Buffer.from(kdf.salt, 'hex');
+  if (kdf.name === 'hkdf-sha256') {
+    if (!/^pgrecall-key-[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(passphrase)) return undefined;
+    return Buffer.from(hkdfSync('sha256', secret, salt, 'pgrecall key slot', 32));
+  }
+  check(kdf.name === 'scrypt' && kdf.N <= 1_048_576 && kdf.r === 8 && kdf.p === 1, 'an unknown key derivation');
+  return scryptSync(secret, salt, 32, { ...kdf, maxmem: 2 ** 31 });
 }
 
 function plainDocument(bytes: Buffer, key: string): Record<string, unknown> {
