@@ -145,6 +145,7 @@ async function copyContent(
     entries: walkDataDirectory({
       directory: options.dataDirectory,
       tablespaceVersionDirectory: `PG_${control.postgresMajor}_${control.catalogVersion}`,
+      keepUnlogged: resting.copy.kind === 'clean',
       warn: into.warn,
     }),
     copying,
