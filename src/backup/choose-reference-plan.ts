@@ -10,29 +10,25 @@ import type { BackupRecord } from '../repository/backup-record.ts';
  * what the reference copied: an ancestor. Contents can be compared with any reference.
  */
 
-export interface WantedBackup {
-  readonly type: BackupRecord['type'];
-  /** Builds on nothing. */
-  readonly independent: boolean;
-  readonly incarnation: number;
+/** Where a backup starts, or a position before that. */
+export interface StartPlace {
   /** Of the timeline that the server is on. */
   readonly history: TimelineHistory;
-  /** Where the backup starts, or a position before that. */
   readonly startLsn: Lsn;
   readonly dataChecksums: boolean;
 }
 
-/** How good the reference is. */
-export interface ChosenReference {
-  readonly record: BackupRecord;
-  /** Why what WAL and page LSNs say of changes since then does not count; contents are compared then. */
-  readonly unfit: string | undefined;
+export interface WantedBackup extends StartPlace {
+  readonly type: BackupRecord['type'];
+  /** Builds on nothing. */
+  readonly independent: boolean;
+  readonly incarnation: number;
 }
 
 export interface BackupPlan {
   /** A differential or incremental backup that has nothing to build on is a full one. */
   readonly type: BackupRecord['type'];
-  readonly reference: ChosenReference | undefined;
+  readonly reference: BackupRecord | undefined;
   /** Why it is not of the type that was wanted. */
   readonly instead: string | undefined;
 }
@@ -52,8 +48,8 @@ export function chooseReference(backups: readonly BackupRecord[], wanted: Wanted
     (record) => parseLsn(record.startLsn),
   );
   // A full backup reads everything and compares, with whatever came last.
-  const record = type === 'full' ? candidates.at(-1) : (ancestor ?? candidates.at(-1));
-  if (record) return { type, reference: { record, unfit: unfitness(record, wanted) }, instead: undefined };
+  const reference = type === 'full' ? candidates.at(-1) : (ancestor ?? candidates.at(-1));
+  if (reference) return { type, reference, instead: undefined };
   if (type === 'full') return { type, reference: undefined, instead: undefined };
   const missing = type === 'differential' ? 'no full backup' : 'no backup';
   return { type: 'full', reference: undefined, instead: `there is ${missing} of this incarnation to build on` };
@@ -66,7 +62,7 @@ function latestBy<T>(items: readonly T[], key: (item: T) => bigint): T | undefin
 }
 
 /** Whether the cluster, where the backup starts, has everything that the reference copied behind it. */
-function isAncestor(record: BackupRecord, { history, startLsn }: WantedBackup): boolean {
+function isAncestor(record: BackupRecord, { history, startLsn }: StartPlace): boolean {
   const endLsn = parseLsn(record.endLsn);
   if (endLsn > startLsn) return false;
   if (record.timeline === history.timeline) return true;
@@ -74,9 +70,10 @@ function isAncestor(record: BackupRecord, { history, startLsn }: WantedBackup): 
   return left !== undefined && endLsn <= left.switchLsn;
 }
 
-function unfitness(record: BackupRecord, wanted: WantedBackup): string | undefined {
-  const { history, startLsn, dataChecksums } = wanted;
-  if (!isAncestor(record, wanted)) {
+/** Why what WAL and page LSNs say of changes since `record` does not count, if it does not; contents are compared then. */
+export function unfitness(record: BackupRecord, start: StartPlace): string | undefined {
+  const { history, startLsn, dataChecksums } = start;
+  if (!isAncestor(record, start)) {
     const past = record.timeline === history.timeline && parseLsn(record.endLsn) > startLsn;
     return past
       ? `${record.id} ends at ${record.endLsn}, behind where this backup starts`

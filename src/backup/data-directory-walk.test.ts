@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { hasCode } from '../errors/pgrecall-error.ts';
@@ -183,6 +183,40 @@ describe('walking a data directory', () => {
     server.close();
     assert.ok(!entries.some(({ path }) => path === 'socket'));
     assert.match(warnings.join('\n'), /"socket" is left out/);
+  });
+
+  it('tells a file from another in its place, and from itself when it was changed', () => {
+    using made = new MadeUpCluster();
+    const path = made.path('base/5/1259');
+    made.write('base/5/1259', 'pages');
+    const identity = (settledBeforeMs: number): WalkedEntry['identity'] =>
+      [
+        ...walkDataDirectory({
+          directory: made.dataDirectory,
+          tablespaceVersionDirectory: versionDirectory,
+          warn: () => undefined,
+          settledBeforeMs,
+        }),
+      ].find((entry) => entry.path === 'base/5/1259')?.identity;
+    const later = Date.now() + 60_000;
+    const first = identity(later);
+    assert.ok(first);
+    assert.equal(first.inode, statSync(path).ino);
+    assert.deepEqual(identity(later), first);
+
+    // A change that keeps size and time of modification, as nothing but a restored file has it.
+    const { atime, mtime } = statSync(path);
+    while (statSync(path).ctimeMs * 1000 < first.changedMicros + 1) chmodSync(path, 0o600);
+    utimesSync(path, atime, mtime);
+    const changed = identity(later);
+    assert.deepEqual([changed?.inode, changed?.bornMicros], [first.inode, first.bornMicros]);
+    assert.notEqual(changed?.changedMicros, first.changedMicros);
+
+    made.write('base/5/new', 'pages');
+    renameSync(made.path('base/5/new'), path);
+    assert.notEqual(identity(later)?.inode, first.inode);
+
+    assert.equal(identity(Date.now() - 60_000)?.changedMicros, 0, 'too recent to tell anything');
   });
 
   it('does not mind files and directories that vanish under way', () => {

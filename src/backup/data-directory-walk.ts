@@ -15,6 +15,14 @@ import { decodePath, fileSystemPath } from '../repository/path-text.ts';
  * Names are bytes; as text they are as repository/path-text.ts has them.
  */
 
+/** What tells that a file is the same one as before, and unchanged. Microseconds since 1970. */
+export interface FileIdentity {
+  readonly inode: number;
+  readonly bornMicros: number;
+  /** Of its last change, whatever it was of (ctime); 0 where that was too recent to tell anything. */
+  readonly changedMicros: number;
+}
+
 export interface WalkedEntry {
   readonly kind: 'file' | 'directory' | 'symlink';
   /** Relative to the data directory, `/`-separated; in a tablespace `pg_tblspc/<oid>/PG_…`. */
@@ -28,6 +36,8 @@ export interface WalkedEntry {
   readonly gid: number;
   /** Of a tablespace's link. */
   readonly target?: string;
+  /** Of a file, where the file system knows when files were born. */
+  readonly identity?: FileIdentity;
 }
 
 export interface WalkOptions {
@@ -39,9 +49,17 @@ export interface WalkOptions {
    * recovery does not make them anew.
    */
   readonly keepUnlogged?: boolean;
+  /**
+   * Milliseconds since 1970; files that were changed later have no time of change that tells anything: one may be changed
+   * again without getting another, since file systems count in milliseconds, some in seconds. None has without this.
+   */
+  readonly settledBeforeMs?: number;
   /** Told what an administrator should know: links that were followed, files that are neither. */
   readonly warn: (text: string) => void;
 }
+
+/** How long before a walk a file must have been left alone for its time of change to tell that it still is. */
+export const settlingMs = 2000;
 
 interface Walk extends WalkOptions {
   /** Directories below the data directory that are tablespaces: what is in them belongs to those. */
@@ -108,7 +126,7 @@ function* walkPlain(
     if (rule === 'empty-directory') yield* emptyDirectoryContent(path, absolutePath, stat);
     else if (!walk.tablespacesInside.has(path)) yield* walkDirectory(walk, path, absolutePath, depth + 1);
   } else if (stat.isFile()) {
-    yield entry('file', path, absolutePath, stat);
+    yield { ...entry('file', path, absolutePath, stat), ...identified(stat, walk.settledBeforeMs ?? 0) };
   } else {
     walk.warn(`"${path}" is left out: it is neither a file, a directory nor a link`);
   }
@@ -192,6 +210,18 @@ function entry(kind: WalkedEntry['kind'], path: string, absolutePath: string, st
     uid: stat.uid,
     gid: stat.gid,
   };
+}
+
+/** Nothing where the file system does not know when a file was born: its number may be another's by now. */
+function identified(stat: Stats, settledBeforeMs: number): { readonly identity?: FileIdentity } {
+  if (!Number.isSafeInteger(stat.ino) || stat.birthtimeMs <= 0) return {};
+  const changedMicros = stat.ctimeMs < settledBeforeMs ? microsOf(stat.ctimeMs) : 0;
+  return { identity: { inode: stat.ino, bornMicros: microsOf(stat.birthtimeMs), changedMicros } };
+}
+
+/** Milliseconds have no more than four digits behind the point as Node gives them. */
+function microsOf(milliseconds: number): number {
+  return Math.floor(milliseconds * 1000);
 }
 
 /** In the order of the names' bytes. */
