@@ -1,13 +1,22 @@
 import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { parseLsn } from '../postgres/lsn.ts';
-import { formatSegmentName, segmentBefore, segmentNumber, segmentOf, segmentStart } from '../postgres/segment-name.ts';
+import {
+  formatHistoryName,
+  formatSegmentName,
+  segmentBefore,
+  segmentNumber,
+  segmentOf,
+  segmentStart,
+} from '../postgres/segment-name.ts';
 import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 
-export interface BackupSegment {
+export type BackupWalStore = Pick<WalStore, 'getSegment' | 'getPartial' | 'getHistory'>;
+
+/** A segment, or the history of a timeline. */
+export interface BackupWalFile {
   readonly name: string;
-  /** As many as segments have. */
   readonly bytes: Uint8Array;
   /** Finished: the server does not write on in it, nor archive it again. */
   readonly whole: boolean;
@@ -28,15 +37,17 @@ export function needsBackupWal({ temperature, fromStandby }: BackupRecord): bool
 
 /**
  * The WAL of the backup itself, which makes it consistent. That of a cold backup ends where the backup does, whatever
- * the archive has of its last segment by now: there a server goes on to write, or begins to look for its target. Throws
+ * the archive has of its last segment by now: there a server goes on to write, or begins to look for its target. With it
+ * comes the history of its timeline, without which a server does not read what that has copied of the one before. Throws
  * `wal-gap`.
  */
 export async function* readBackupWal(
-  store: Pick<WalStore, 'getSegment' | 'getPartial'>,
+  store: BackupWalStore,
   backup: BackupRecord,
   segmentBytes: number,
-): AsyncGenerator<BackupSegment> {
+): AsyncGenerator<BackupWalFile> {
   const endLsn = parseLsn(backup.endLsn);
+  if (backup.temperature === 'cold' && backup.timeline > 1) yield await readHistory(store, backup);
   const last = segmentBefore(endLsn, segmentBytes);
   for (
     let number = segmentOf(parseLsn(backup.startLsn), segmentBytes);
@@ -46,15 +57,25 @@ export async function* readBackupWal(
     const name = formatSegmentName({ timeline: timeline(backup.timeline), number }, segmentBytes);
     const whole = await store.getSegment(name);
     const bytes = whole ?? (await store.getPartial(name));
-    if (!bytes) {
-      throw new PgrecallError('wal-gap', `segment ${name}, which ${backup.id} needs, is not in the repository`, {
-        hint: 'pgrecall verify says what else is missing; another backup may be whole',
-        details: { segment: name, backup: backup.id },
-      });
-    }
+    if (!bytes) throw missing(name, backup);
     const usedBytes = Number(endLsn - segmentStart(number, segmentBytes));
     const isCut = backup.temperature === 'cold' && usedBytes < segmentBytes;
     if (isCut) yield { name, bytes: Buffer.from(bytes).fill(0, usedBytes), whole: false };
     else yield { name, bytes, whole: whole !== undefined };
   }
+}
+
+async function readHistory(store: BackupWalStore, backup: BackupRecord): Promise<BackupWalFile> {
+  const name = formatHistoryName(timeline(backup.timeline));
+  const bytes = await store.getHistory(name);
+  if (!bytes) throw missing(name, backup);
+  return { name, bytes, whole: true };
+}
+
+function missing(name: string, backup: BackupRecord): PgrecallError {
+  const what = name.endsWith('.history') ? name : `segment ${name}`;
+  return new PgrecallError('wal-gap', `${what}, which ${backup.id} needs, is not in the repository`, {
+    hint: 'pgrecall verify says what else is missing; another backup may be whole',
+    details: { segment: name, backup: backup.id },
+  });
 }
