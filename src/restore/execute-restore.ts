@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { WalStore } from '../archive/wal-store.ts';
 import { crc32c } from '../bytes/crc32c.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { BackupManifestWriter } from '../postgres/backup-manifest.ts';
@@ -11,7 +10,7 @@ import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
-import { countBackupWal, needsBackupWal, readBackupWal } from './backup-wal.ts';
+import { countBackupWal, needsBackupWal, readBackupWal, type BackupWalStore } from './backup-wal.ts';
 import { TextFile, giveTo, syncTrees, writeDurably, type Owner } from './durable.ts';
 import { leftOutNote, leftOutNotePath, leftOutSettings } from './left-out-databases.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
@@ -25,7 +24,7 @@ import { writing } from './write-error.ts';
 
 export interface ExecuteRestoreOptions {
   readonly cluster: ClusterRepository;
-  readonly store: Pick<WalStore, 'getSegment' | 'getPartial'>;
+  readonly store: BackupWalStore;
   readonly plan: RestorePlan;
   readonly directory: string;
   readonly tablespaces: ReadonlyMap<number, string>;
