@@ -1,8 +1,8 @@
 import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import { ExtentReader } from '../repository/extent-reader.ts';
 import { fileSystemPath } from '../repository/path-text.ts';
 import { inBlobOrder } from './extent-order.ts';
-import { ExtentReader } from './extent-reader.ts';
 import type { FileAttributes, RestoreBatch, RestoredBatch, RestoreItem } from './restore-items.ts';
 import { writing } from './write-error.ts';
 

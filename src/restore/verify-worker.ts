@@ -3,7 +3,7 @@ import { crc32c } from '../bytes/crc32c.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { openWithAccess } from '../repository/repository.ts';
 import { serve } from '../threads/serve.ts';
-import { ExtentReader } from './extent-reader.ts';
+import { ExtentReader } from '../repository/extent-reader.ts';
 import type { RestoreWorkerData } from './restore-worker.ts';
 import type { VerifiedBatch, VerifiedItem, VerifyBatch, VerifyItem } from './verify-items.ts';
 

@@ -10,7 +10,7 @@ import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
 import { openWithAccess, type Repository } from '../../src/repository/repository.ts';
 import { executeRestore, type ExecuteRestoreOptions } from '../../src/restore/execute-restore.ts';
-import { ExtentReader } from '../../src/restore/extent-reader.ts';
+import { ExtentReader } from '../../src/repository/extent-reader.ts';
 import type { RestorePlan } from '../../src/restore/restore-plan.ts';
 import { restoreHere } from '../../src/restore/restoring.ts';
 import { parseTarget } from '../../src/restore/target.ts';

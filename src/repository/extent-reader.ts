@@ -1,7 +1,7 @@
-import type { ClusterRepository } from '../repository/cluster-repository.ts';
-import type { Extent } from '../repository/file-map.ts';
-import type { PackId } from '../repository/pack-id.ts';
-import type { PackReader } from '../repository/pack-reader.ts';
+import type { ClusterRepository } from './cluster-repository.ts';
+import type { Extent } from './file-map.ts';
+import type { PackId } from './pack-id.ts';
+import type { PackReader } from './pack-reader.ts';
 
 /** How much of a pack is read at once where the blobs of a file follow each other. */
 const readAheadBytes = 4_194_304;
