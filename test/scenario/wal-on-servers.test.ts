@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { SqlSession } from '../../src/connection/sql-session.ts';
 import { formatLsn, parseLsn, type Lsn } from '../../src/postgres/lsn.ts';
 import { mergeBlockChanges } from '../../src/wal/block-changes.ts';
@@ -14,6 +13,7 @@ import { TestCluster } from '../support/cluster.ts';
 import { giveToServer } from '../support/server-user.ts';
 import { loadSettings, writeAllKindsOfWal, type RestorePointMade } from '../support/wal-load.ts';
 import { parseBlockReferences } from '../support/waldump.ts';
+import { forkKey, readSummaries, waitForSummaries } from '../support/wal-summaries.ts';
 import { readSegments } from '../support/written-wal.ts';
 
 /*
@@ -92,41 +92,6 @@ function inspectedLine(row: InspectedRow): string {
   );
   const end = row.type === 'SWITCH' ? 'switch' : row.end;
   return [row.start, end, row.previous, row.xid, row.manager, row.length, row.main, ...references].join(' ');
-}
-
-interface SummaryRow {
-  readonly spc: string;
-  readonly db: string;
-  readonly rel: string;
-  readonly fork: number;
-  readonly block: string;
-  readonly limit: boolean;
-}
-
-const forkKey = (spc: number | string, db: number | string, rel: number | string, fork: number): string =>
-  `${spc}/${db}/${rel}.${fork}`;
-
-/** One stretch after the other in the plainest way. */
-function mergeSummaries(
-  summaries: readonly (readonly SummaryRow[])[],
-): Map<string, { blocks: Set<number>; cut?: number }> {
-  const merged = new Map<string, { blocks: Set<number>; cut?: number }>();
-  for (const rows of summaries) {
-    for (const limits of [true, false]) {
-      for (const row of rows.filter(({ limit }) => limit === limits)) {
-        const key = forkKey(row.spc, row.db, row.rel, row.fork);
-        const fork = merged.get(key) ?? { blocks: new Set<number>() };
-        merged.set(key, fork);
-        const block = Number(row.block);
-        if (!limits) fork.blocks.add(block);
-        else {
-          for (const earlier of fork.blocks) if (earlier >= block) fork.blocks.delete(earlier);
-          fork.cut = Math.min(block, fork.cut ?? Infinity);
-        }
-      }
-    }
-  }
-  return merged;
 }
 
 /** Without the blocks beyond a cut: the server forgets them at its first cut alone, and who copies takes all there anyway. */
@@ -237,18 +202,8 @@ for (const [major, walSegmentMiB] of [
       it('changed the blocks that its own summaries say', async () => {
         const { session, indexes, redoLsn } = served;
         const summaries = await waitForSummaries(session, redoLsn);
-        assert.equal(parseLsn(summaries[0]?.start ?? ''), indexes[0]?.firstRecordLsn);
-        const contents: SummaryRow[][] = [];
-        for (const { start, end } of summaries) {
-          contents.push(
-            await session.query<SummaryRow>(
-              `SELECT reltablespace::text AS spc, reldatabase::text AS db, relfilenode::text AS rel,
-                 relforknumber::int AS fork, relblocknumber::text AS block, is_limit_block AS "limit"
-               FROM pg_wal_summary_contents(1, $1, $2)`,
-              [start, end],
-            ),
-          );
-        }
+        assert.equal(summaries[0]?.start, indexes[0]?.firstRecordLsn);
+        const summarized = await readSummaries(session, summaries);
         const joined = joinedOf(indexes);
         const changes = mergeBlockChanges(indexes.flatMap((index, i) => [index.changes, joined[i]?.changes ?? []]));
         const isTold = comparable(changes, indexes);
@@ -256,7 +211,7 @@ for (const [major, walSegmentMiB] of [
           const key = forkKey(relation.spcOid, relation.dbOid, relation.relNumber, relation.fork);
           return isTold(key) ? [forkLine(key, blocks, truncatedTo)] : [];
         });
-        const expected = [...mergeSummaries(contents)].flatMap(([key, { blocks, cut }]) =>
+        const expected = [...summarized].flatMap(([key, { blocks, cut }]) =>
           isTold(key) ? [forkLine(key, blocks, cut)] : [],
         );
         assert.ok(expected.length > 500, `${expected.length} forks`);
@@ -264,18 +219,4 @@ for (const [major, walSegmentMiB] of [
       });
     }
   });
-}
-
-/** All summaries from the beginning to `until`, in order; the summarizer comes after the load. */
-async function waitForSummaries(session: SqlSession, until: Lsn): Promise<{ start: string; end: string }[]> {
-  const deadline = performance.now() + 30_000;
-  for (;;) {
-    const rows = await session.query<{ start: string; end: string }>(
-      'SELECT start_lsn::text AS start, end_lsn::text AS "end" FROM pg_available_wal_summaries() ORDER BY start_lsn',
-    );
-    const last = rows.at(-1);
-    if (last && parseLsn(last.end) >= until) return rows;
-    assert.ok(performance.now() < deadline, `summaries go only to ${last?.end}, expected ${formatLsn(until)}`);
-    await sleep(50);
-  }
 }
