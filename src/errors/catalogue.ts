@@ -82,6 +82,8 @@ export const catalogue = define({
   'backup-unknown': { kind: 'usage', hint: 'pgrecall list shows the backups' },
   'backup-ambiguous': { kind: 'usage', hint: 'give more characters of the identifier' },
   'backup-failed': { kind: 'failed' },
+  'clock-suspect': { kind: 'failed' },
+  'backup-kept': { kind: 'failed', hint: 'release it first, or say --force' },
   'reference-expired': { kind: 'failed', hint: 'start the backup again: it takes another reference, or everything' },
   'data-directory': { kind: 'failed' },
   'wal-not-archived': { kind: 'failed' },
