@@ -101,6 +101,7 @@ export const catalogue = define({
   // restore
   'target-unreachable': { kind: 'unreachable' },
   'tablespace-mapping': { kind: 'usage' },
+  'delta-target': { kind: 'usage', hint: 'name a directory of the same cluster, or an empty one' },
   'database-unknown': { kind: 'usage', hint: 'pgrecall show lists the databases of a backup' },
   'recovery-failed': { kind: 'failed' },
 

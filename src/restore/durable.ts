@@ -31,7 +31,7 @@ export function writeDurably(
   syncDirectory(dirname(path));
 }
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   writing(path, () => {
     const descriptor = openSync(path, 'r');
     try {

@@ -32,11 +32,24 @@ export function makePrivateDirectory(path: string): void {
 }
 
 /**
- * Where each tablespace goes, by its oid: as `--tablespace OLD=NEW` says (OLD a path, a name or an oid), or
- * where it was. Throws `tablespace-mapping` for what fits none, and for two that would share a place.
+ * Where each tablespace goes, by its oid: as `--tablespace OLD=NEW` says (OLD a path, a name or an oid), or where it is in
+ * the directory that is restored to (`present`), or where it was. Throws `tablespace-mapping` for what fits none, and for
+ * two that would share a place.
  */
-export function mapTablespaces(backup: BackupRecord, mappings: readonly string[]): Map<number, string> {
-  const places = new Map(backup.tablespaces.map(({ oid, path }) => [oid, path]));
+export function mapTablespaces(
+  backup: BackupRecord,
+  mappings: readonly string[],
+  present: ReadonlyMap<number, string> = new Map(),
+): Map<number, string> {
+  const mapped = namedPlaces(backup, mappings);
+  const places = new Map(backup.tablespaces.map(({ oid, path }) => [oid, mapped.get(oid) ?? present.get(oid) ?? path]));
+  refuseOverlap(places);
+  return places;
+}
+
+/** What `--tablespace OLD=NEW` says, by oid. Throws `tablespace-mapping`. */
+export function namedPlaces(backup: BackupRecord, mappings: readonly string[]): Map<number, string> {
+  const places = new Map<number, string>();
   for (const mapping of mappings) {
     const at = mapping.indexOf('=');
     const from = mapping.slice(0, at);
@@ -55,7 +68,6 @@ export function mapTablespaces(backup: BackupRecord, mappings: readonly string[]
     }
     places.set(found.oid, resolve(to));
   }
-  refuseOverlap(places);
   return places;
 }
 
@@ -79,13 +91,7 @@ function refuseOverlap(places: ReadonlyMap<number, string>): void {
 /** Throws `tablespace-mapping` where a tablespace's place is in use, most likely by the cluster that was backed up. */
 export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, directory: string): void {
   for (const [oid, place] of places) {
-    if (liesIn(place, directory) || liesIn(directory, place)) {
-      throw new PgrecallError(
-        'tablespace-mapping',
-        `tablespace ${oid} would go to "${place}", which the data directory "${directory}" lies in, or which lies in it`,
-        { hint: `put it elsewhere with --tablespace ${place}=/another/directory`, details: { oid, path: place } },
-      );
-    }
+    refuseNested(oid, place, directory);
     try {
       requireEmptyDirectory(place, 'the tablespace’s directory');
     } catch (error) {
@@ -97,6 +103,16 @@ export function requireEmptyTablespaces(places: ReadonlyMap<number, string>, dir
       });
     }
   }
+}
+
+/** Throws `tablespace-mapping` where one of the two lies in the other. */
+export function refuseNested(oid: number, place: string, directory: string): void {
+  if (!liesIn(place, directory) && !liesIn(directory, place)) return;
+  throw new PgrecallError(
+    'tablespace-mapping',
+    `tablespace ${oid} would go to "${place}", which the data directory "${directory}" lies in, or which lies in it`,
+    { hint: `put it elsewhere with --tablespace ${place}=/another/directory`, details: { oid, path: place } },
+  );
 }
 
 /**
