@@ -38,6 +38,7 @@ const dataDirectory = {
   sizeBytes: 0,
   crc32c: 0,
   extents: [],
+  sums: [],
   flags: 0,
 } as const;
 

@@ -131,6 +131,7 @@ class Settling {
       sizeBytes,
       crc32c,
       extents,
+      sums: [],
       flags: badBlocks.length > 0 ? entryFlags.badPageChecksums : 0,
       ...(entry.target === undefined ? {} : { target: entry.target }),
     });

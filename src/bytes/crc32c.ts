@@ -49,18 +49,7 @@ export function crc32cRange(bytes: Uint8Array, start: number, end: number, previ
 
 /** CRC-32C of A followed by B, from those of each and the length of B (as zlib's crc32_combine does it). */
 export function crc32cCombine(a: number, b: number, lengthB: number): number {
-  if (lengthB === 0) return a;
-  let power = squareOf(oneZeroBit());
-  power = squareOf(power);
-  // `power` moves a CRC by four zero bits; each squaring doubles that.
-  let rest = lengthB;
-  let c = a;
-  do {
-    power = squareOf(power);
-    if (rest % 2 === 1) c = apply(power, c);
-    rest = Math.floor(rest / 2);
-  } while (rest > 0);
-  return (c ^ b) >>> 0;
+  return (multiply(powerOfX(lengthB), a) ^ b) >>> 0;
 }
 
 /** CRC-32C of so many zero bytes. */
@@ -68,20 +57,53 @@ export function crc32cOfZeros(lengthBytes: number): number {
   return ~crc32cCombine(0xffff_ffff, 0, lengthBytes) >>> 0;
 }
 
-/** The effect of one zero bit on a CRC, as a matrix over GF(2): 32 columns. */
-function oneZeroBit(): Uint32Array {
-  const matrix = new Uint32Array(32);
-  matrix[0] = 0x82f6_3b78;
-  for (let i = 1; i < 32; i += 1) matrix[i] = 2 ** (i - 1);
-  return matrix;
+/** Tables for `moveCrc32c` by so many bytes: one for each byte of a CRC. */
+export function crc32cMover(lengthBytes: number): Uint32Array {
+  const power = powerOfX(lengthBytes);
+  return Uint32Array.from({ length: 4 * 256 }, (_, i) => multiply(power, (i & 0xff) << (8 * (i >> 8))));
 }
 
-function apply(matrix: Uint32Array, vector: number): number {
-  let sum = 0;
-  for (let i = 0, rest = vector >>> 0; rest !== 0; i += 1, rest >>>= 1) if (rest & 1) sum ^= matrix[i] ?? 0;
-  return sum >>> 0;
+/** What a CRC becomes when so many bytes follow, but for what those contribute: `crc32cCombine` by table. Maybe negative. */
+export function moveCrc32c(crc: number, mover: Uint32Array): number {
+  return (
+    mover[crc & 0xff]! ^
+    mover[256 + ((crc >>> 8) & 0xff)]! ^
+    mover[512 + ((crc >>> 16) & 0xff)]! ^
+    mover[768 + (crc >>> 24)]!
+  );
 }
 
-function squareOf(matrix: Uint32Array): Uint32Array {
-  return matrix.map((column) => apply(matrix, column));
+/*
+ * CRCs are polynomials over GF(2) modulo that of CRC-32C; the highest bit is the coefficient of x^0. What follows moves a CRC
+ * by a power of x.
+ */
+
+/** x^1, x^2, x^4, x^8 and so on. Made when first used. */
+let squares: Uint32Array | undefined;
+
+function makeSquares(): Uint32Array {
+  const made = new Uint32Array(56);
+  made[0] = 0x4000_0000;
+  for (let i = 1; i < made.length; i += 1) made[i] = multiply(made[i - 1]!, made[i - 1]!);
+  return made;
+}
+
+/** x^(8 * lengthBytes). */
+function powerOfX(lengthBytes: number): number {
+  squares ??= makeSquares();
+  let power = 0x8000_0000;
+  for (let rest = lengthBytes, i = 3; rest > 0; rest = Math.floor(rest / 2), i += 1) {
+    if (rest % 2 === 1) power = multiply(squares[i]!, power);
+  }
+  return power;
+}
+
+function multiply(a: number, b: number): number {
+  let product = 0;
+  let moved = b;
+  for (let rest = a | 0; rest !== 0; rest <<= 1) {
+    if (rest < 0) product ^= moved;
+    moved = moved & 1 ? (moved >>> 1) ^ 0x82f6_3b78 : moved >>> 1;
+  }
+  return product >>> 0;
 }

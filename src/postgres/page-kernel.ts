@@ -22,6 +22,12 @@ export interface PageKernel {
 
   /** CRC-32C of a run of the buffer; `previous` is that of the bytes before, 0 for none. */
   crc32c(offset: number, lengthBytes: number, previous: number): number;
+
+  /**
+   * The block sums of a run of the buffer, 8 bytes for each 8 KiB of it (docs/repository-format.md, "Block sums"); memory
+   * of the kernel, good until the next call. Only of a kernel that was given a key.
+   */
+  sums(offset: number, lengthBytes: number): Uint8Array;
 }
 
 interface Exports {
@@ -29,6 +35,7 @@ interface Exports {
   prepare(): void;
   crc32c(at: number, length: number, previous: number): number;
   verify(at: number, pages: number, firstBlock: number, startHigh: number, startLow: number, out: number): number;
+  sums(at: number, length: number, key: number, out: number): void;
 }
 
 const bufferStart = 65_536;
@@ -37,16 +44,24 @@ const badPagesAt = 16_384;
 const mostPages = 4096;
 /** The checksum loop loads the next 16 bytes before it knows that its page was the last one. */
 const readAheadBytes = 16;
+/** A word for each word of a page, and a multiplier; room for them where loads are aligned. */
+const sumKeyBytes = pageBytes + 8;
+const sumBytes = 8;
 
 let compiled: WebAssembly.Module | undefined;
 
-export function createPageKernel(capacityBytes: number): PageKernel {
+/** `sumKey`: 8,200 secret bytes, for `sums`. */
+export function createPageKernel(capacityBytes: number, sumKey?: Uint8Array): PageKernel {
   compiled ??= new WebAssembly.Module(Buffer.from(wasm, 'base64'));
   const kernel = new WebAssembly.Instance(compiled, {}).exports as unknown as Exports;
-  const missing = bufferStart + capacityBytes + readAheadBytes - kernel.memory.buffer.byteLength;
+  assert(sumKey === undefined || sumKey.length === sumKeyBytes, 'a key for sums of another length');
+  const keyAt = Math.ceil((bufferStart + capacityBytes + readAheadBytes) / 64) * 64;
+  const sumsAt = keyAt + Math.ceil(sumKeyBytes / 64) * 64;
+  const missing = sumsAt + Math.ceil(capacityBytes / pageBytes + 1) * sumBytes - kernel.memory.buffer.byteLength;
   if (missing > 0) kernel.memory.grow(Math.ceil(missing / 65_536));
   kernel.prepare();
   const buffer = new Uint8Array(kernel.memory.buffer, bufferStart, capacityBytes);
+  if (sumKey) new Uint8Array(kernel.memory.buffer, keyAt, sumKeyBytes).set(sumKey);
   const badPages = new Uint32Array(kernel.memory.buffer, badPagesAt, mostPages);
   const isRun = (offset: number, lengthBytes: number): boolean =>
     offset >= 0 && lengthBytes >= 0 && offset + lengthBytes <= capacityBytes;
@@ -63,6 +78,11 @@ export function createPageKernel(capacityBytes: number): PageKernel {
     crc32c: (offset, lengthBytes, previous) => {
       assert(isRun(offset, lengthBytes), 'a run beyond the kernel’s buffer');
       return kernel.crc32c(bufferStart + offset, lengthBytes, previous) >>> 0;
+    },
+    sums: (offset, lengthBytes) => {
+      assert(isRun(offset, lengthBytes) && sumKey !== undefined, 'sums without a key, or beyond the kernel’s buffer');
+      kernel.sums(bufferStart + offset, lengthBytes, keyAt, sumsAt);
+      return new Uint8Array(kernel.memory.buffer, sumsAt, Math.ceil(lengthBytes / pageBytes) * sumBytes);
     },
   };
 }

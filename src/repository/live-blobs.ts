@@ -71,7 +71,10 @@ export async function findLiveBlobs(
 /** Every run of extents that a manifest has: file by file, content and sums. */
 async function* extentsOf(manifest: ManifestReader): AsyncGenerator<readonly Extent[]> {
   for await (const entry of manifest.entries()) {
-    if (entry.extentCount > 0) yield entry.extents ?? (await entry.loadExtents());
+    if (entry.extentCount === 0) continue;
+    const { extents, sums } = entry.maps ?? (await entry.loadMaps());
+    yield extents;
+    yield sums;
   }
 }
 

@@ -93,11 +93,15 @@ async function plant(cluster: ClusterRepository, entries: readonly ManifestEntry
   const encoder = new EntryEncoder(block, new FileMapEncoder(indexOf));
   for (const one of entries) {
     if (one.extents.length <= 64) {
-      encoder.encode(one, encodePath(one.path), one.extents);
+      encoder.encode(one, encodePath(one.path), { extents: one.extents, sums: [] });
     } else {
       const map = new ByteWriter();
       new FileMapEncoder(indexOf).encode(one.extents, map);
-      encoder.encode(one, encodePath(one.path), { count: one.extents.length, blob: await writer.append(map.view()) });
+      encoder.encode(one, encodePath(one.path), {
+        count: one.extents.length,
+        sumsCount: 0,
+        blob: await writer.append(map.view()),
+      });
     }
   }
   const place = await writer.append(block.view());
@@ -193,7 +197,7 @@ async function plantWithout(cluster: ClusterRepository, stranger: PackId): Promi
   );
   const block = new ByteWriter();
   const one = entry('a', { sizeBytes: 1, extents: [extent({ pack: stranger })] });
-  new EntryEncoder(block, new FileMapEncoder(() => 3)).encode(one, encodePath('a'), one.extents);
+  new EntryEncoder(block, new FileMapEncoder(() => 3)).encode(one, encodePath('a'), { extents: one.extents, sums: [] });
   const place = await writer.append(block.view());
   const body = new ByteWriter().varint(0).varint(1).varint(1);
   body.varint(place.offset).varint(place.storedBytes).varint(place.plainBytes).varint(1).varint(1).varint(1).varint(0);

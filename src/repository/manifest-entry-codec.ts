@@ -1,7 +1,7 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import type { ByteWriter } from '../bytes/byte-writer.ts';
-import type { Extent, FileMapDecoder, FileMapEncoder } from './file-map.ts';
-import type { ManifestEntry } from './manifest.ts';
+import type { FileMapDecoder, FileMapEncoder } from './file-map.ts';
+import { sumsRunBytes, type FileIdentity, type FileMaps, type ManifestEntry } from './manifest.ts';
 import { comparePaths, isTablespaceLink, liesBelow, pathProblem, sharedPrefix } from './manifest-path.ts';
 import { maxBlobBytes } from './sealed-format.ts';
 import type { BlobLocation } from './pack-id.ts';
@@ -11,14 +11,17 @@ import { decodePath, encodePath } from './path-text.ts';
  * One entry of a block of the manifest:
  *
  *   head    u8      bits 0-1: kind (0 file, 1 directory, 2 symbolic link), bit 2: the map is a blob of its own,
- *                   bit 3: owner and group as in the entry before, bit 4: modified before the entry before
+ *                   bit 3: owner and group as in the entry before, bit 4: modified before the entry before,
+ *                   bit 5: an identity follows
  *   path            varint: bytes shared with the path before; varint: bytes that follow; these
  *   mode    varint
  *   flags   varint
  *   owner, group    texts (varint: bytes; UTF-8), unless bit 3
  *   time    varint  milliseconds between this entry's modification and that of the entry before
- *   files:          varint: size; u32: CRC-32C; varint: number of extents; then the extents (file-map.ts), or,
- *                   with bit 2, varints: offset, stored bytes, plain bytes of the blob that holds them
+ *   files:          varint: size; u32: CRC-32C; with bit 5 the identity: varint: inode; zigzag varints: birth and change
+ *                   less those of the entry before, in microseconds; varints: number of extents, number of those of the
+ *                   sums; then the extents of both (file-map.ts), or, with bit 2, varints: offset, stored bytes, plain
+ *                   bytes of the blob that holds them
  *   links:          varint: bytes; the target
  *
  * Before the first entry of a block stand: an empty path, empty owner and group, the time 0.
@@ -28,16 +31,17 @@ const kinds = ['file', 'directory', 'symlink'] as const;
 const largeMap = 4;
 const sameOwner = 8;
 const earlier = 16;
-const allBits = 31;
+const identified = 32;
+const allBits = 63;
 
 /** Times further away are stored as this: the year 128,000. */
 const maxModifiedMs = 4e15;
 const maxTargetBytes = 4096;
 
 /** Where an entry's file map is. */
-export type MapPlace = readonly Extent[] | { readonly count: number; readonly blob: BlobLocation };
+export type MapPlace = FileMaps | { readonly count: number; readonly sumsCount: number; readonly blob: BlobLocation };
 
-export interface DecodedEntry extends Omit<ManifestEntry, 'extents'> {
+export interface DecodedEntry extends Omit<ManifestEntry, 'extents' | 'sums'> {
   readonly map: MapPlace;
 }
 
@@ -75,6 +79,8 @@ export class EntryEncoder {
   #owner = '';
   #group = '';
   #modifiedMs = 0;
+  #bornMicros = 0;
+  #changedMicros = 0;
 
   constructor(into: ByteWriter, maps: FileMapEncoder) {
     this.#into = into;
@@ -87,7 +93,13 @@ export class EntryEncoder {
     const same = entry.owner === this.#owner && entry.group === this.#group;
     const isLarge = 'blob' in map;
     const isEarlier = modifiedMs < this.#modifiedMs;
-    into.u8(kinds.indexOf(entry.kind) | (isLarge ? largeMap : 0) | (same ? sameOwner : 0) | (isEarlier ? earlier : 0));
+    into.u8(
+      kinds.indexOf(entry.kind) |
+        (isLarge ? largeMap : 0) |
+        (same ? sameOwner : 0) |
+        (isEarlier ? earlier : 0) |
+        (entry.identity ? identified : 0),
+    );
     const shared = sharedPrefix(this.#path, path);
     into
       .varint(shared)
@@ -109,12 +121,24 @@ export class EntryEncoder {
 
   #encodeFile(entry: ManifestEntry, map: MapPlace): void {
     const into = this.#into.varint(entry.sizeBytes).u32(entry.crc32c);
+    if (entry.identity) this.#encodeIdentity(entry.identity);
     if ('blob' in map) {
-      into.varint(map.count).varint(map.blob.offset).varint(map.blob.storedBytes).varint(map.blob.plainBytes);
+      into.varint(map.count).varint(map.sumsCount);
+      into.varint(map.blob.offset).varint(map.blob.storedBytes).varint(map.blob.plainBytes);
     } else {
-      into.varint(map.length);
-      this.#maps.encode(map, into);
+      into.varint(map.extents.length).varint(map.sums.length);
+      this.#maps.encode(map.extents, into);
+      this.#maps.encode(map.sums, into);
     }
+  }
+
+  #encodeIdentity({ inode, bornMicros, changedMicros }: FileIdentity): void {
+    this.#into
+      .varint(inode)
+      .varint(zigzag(bornMicros - this.#bornMicros))
+      .varint(zigzag(changedMicros - this.#changedMicros));
+    this.#bornMicros = bornMicros;
+    this.#changedMicros = changedMicros;
   }
 }
 
@@ -127,6 +151,8 @@ export class EntryDecoder {
   #owner = '';
   #group = '';
   #modifiedMs = 0;
+  #bornMicros = 0;
+  #changedMicros = 0;
 
   constructor(reader: BoundedReader, maps: FileMapDecoder, order: EntryOrder) {
     this.#reader = reader;
@@ -138,7 +164,7 @@ export class EntryDecoder {
     const reader = this.#reader;
     const head = reader.u8();
     const kind = kinds[head & 3];
-    if (kind === undefined || head > allBits || (head & largeMap && kind !== 'file')) {
+    if (kind === undefined || head > allBits || (head & (largeMap | identified) && kind !== 'file')) {
       return reader.fail('an entry of an unknown kind');
     }
     const path = this.#decodePath(kind);
@@ -153,8 +179,8 @@ export class EntryDecoder {
     this.#modifiedMs += head & earlier ? -distance : distance;
     if (Math.abs(this.#modifiedMs) > maxModifiedMs) reader.fail('a time out of range');
     const base = { path, kind, mode, flags, owner: this.#owner, group: this.#group, modifiedMs: this.#modifiedMs };
-    if (kind === 'file') return { ...base, ...this.#decodeFile((head & largeMap) !== 0) };
-    const none = { ...base, sizeBytes: 0, crc32c: 0, map: [] };
+    if (kind === 'file') return { ...base, ...this.#decodeFile(head, flags) };
+    const none = { ...base, sizeBytes: 0, crc32c: 0, map: noMaps };
     return kind === 'symlink' ? { ...none, target: this.#decodeTarget() } : none;
   }
 
@@ -170,17 +196,35 @@ export class EntryDecoder {
     return text;
   }
 
-  #decodeFile(isLarge: boolean): Pick<DecodedEntry, 'sizeBytes' | 'crc32c' | 'map'> {
+  #decodeFile(head: number, flags: number): Pick<DecodedEntry, 'sizeBytes' | 'crc32c' | 'identity' | 'map'> {
     const reader = this.#reader;
     const sizeBytes = reader.varint();
     const crc32c = reader.u32();
+    const identity = head & identified ? { identity: this.#decodeIdentity() } : {};
     const count = reader.varint();
-    if (!isLarge) return { sizeBytes, crc32c, map: this.#maps.decode(reader, count, sizeBytes) };
-    const blob = { offset: reader.varint(), storedBytes: reader.varint(), plainBytes: reader.varint() };
-    if (blob.plainBytes > maxBlobBytes || count > blob.plainBytes || count > sizeBytes) {
-      reader.fail(`a map of ${count} extents in ${blob.plainBytes} bytes`);
+    const sumsCount = reader.varint();
+    if (!(head & largeMap)) {
+      return {
+        sizeBytes,
+        crc32c,
+        ...identity,
+        map: decodeMaps(reader, this.#maps, { count, sumsCount, sizeBytes, flags }),
+      };
     }
-    return { sizeBytes, crc32c, map: { count, blob } };
+    const blob = { offset: reader.varint(), storedBytes: reader.varint(), plainBytes: reader.varint() };
+    if (blob.plainBytes > maxBlobBytes || count + sumsCount > blob.plainBytes || count > sizeBytes) {
+      reader.fail(`maps of ${count} and ${sumsCount} extents in ${blob.plainBytes} bytes`);
+    }
+    return { sizeBytes, crc32c, ...identity, map: { count, sumsCount, blob } };
+  }
+
+  #decodeIdentity(): FileIdentity {
+    const reader = this.#reader;
+    const inode = reader.varint();
+    this.#bornMicros += unzigzag(reader.varint());
+    this.#changedMicros += unzigzag(reader.varint());
+    if (!isTime(this.#bornMicros) || !isTime(this.#changedMicros)) reader.fail('a time out of range');
+    return { inode, bornMicros: this.#bornMicros, changedMicros: this.#changedMicros };
   }
 
   #decodeTarget(): string {
@@ -190,4 +234,35 @@ export class EntryDecoder {
     if (target.includes(0)) this.#reader.fail("a link's target with a NUL byte");
     return decodePath(target);
   }
+}
+
+const noMaps: FileMaps = { extents: [], sums: [] };
+
+/** What a file's maps must hold. */
+export interface ExpectedMaps {
+  readonly count: number;
+  readonly sumsCount: number;
+  readonly sizeBytes: number;
+  readonly flags: number;
+}
+
+/** Both maps of a file, one after the other. Fails through its reader. */
+export function decodeMaps(reader: BoundedReader, maps: FileMapDecoder, expected: ExpectedMaps): FileMaps {
+  const { count, sumsCount, sizeBytes, flags } = expected;
+  const extents = maps.decode(reader, count, sizeBytes);
+  const sums = maps.decode(reader, sumsCount, sumsCount === 0 ? 0 : sumsRunBytes(flags, count, sizeBytes));
+  return { extents, sums };
+}
+
+/** Half of what a varint can hold. */
+function isTime(micros: number): boolean {
+  return Math.abs(micros) <= Number.MAX_SAFE_INTEGER / 4;
+}
+
+function zigzag(value: number): number {
+  return value < 0 ? -2 * value - 1 : 2 * value;
+}
+
+function unzigzag(value: number): number {
+  return value % 2 === 1 ? -(value + 1) / 2 : value / 2;
 }

@@ -1,8 +1,8 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
-import { FileMapDecoder, type Extent } from './file-map.ts';
-import { EntryDecoder, EntryOrder, type DecodedEntry } from './manifest-entry-codec.ts';
-import { maxAttachmentBytes, type StoredEntry } from './manifest.ts';
+import { FileMapDecoder } from './file-map.ts';
+import { EntryDecoder, EntryOrder, decodeMaps, type DecodedEntry, type ExpectedMaps } from './manifest-entry-codec.ts';
+import { maxAttachmentBytes, type FileMaps, type StoredEntry } from './manifest.ts';
 import { maxChunkBytes, packIdFromBytes, type BlobLocation, type PackId } from './pack-id.ts';
 import type { SealedReader } from './sealed-reader.ts';
 
@@ -96,23 +96,25 @@ export class ManifestReader {
 
   #storedEntry({ map, ...entry }: DecodedEntry): StoredEntry {
     if ('blob' in map) {
+      const { count, sumsCount, blob } = map;
+      const { sizeBytes, flags } = entry;
       return {
         ...entry,
-        extents: undefined,
-        extentCount: map.count,
-        loadExtents: async () => this.#loadMap(map.blob, map.count, entry.sizeBytes),
+        maps: undefined,
+        extentCount: count,
+        loadMaps: async () => this.#loadMaps(blob, { count, sumsCount, sizeBytes, flags }),
       };
     }
-    return { ...entry, extents: map, extentCount: map.length, loadExtents: async () => map };
+    return { ...entry, maps: map, extentCount: map.extents.length, loadMaps: async () => map };
   }
 
-  async #loadMap(blob: BlobLocation, count: number, sizeBytes: number): Promise<readonly Extent[]> {
+  async #loadMaps(blob: BlobLocation, expected: ExpectedMaps): Promise<FileMaps> {
     const plain = await this.#reader.read(blob);
     return refusing(this.#reader.key, () => {
-      const reader = new BoundedReader(plain, `map at byte ${blob.offset}`);
-      const extents = new FileMapDecoder(this.#contents.packs).decode(reader, count, sizeBytes);
+      const reader = new BoundedReader(plain, `maps at byte ${blob.offset}`);
+      const maps = decodeMaps(reader, new FileMapDecoder(this.#contents.packs), expected);
       reader.end();
-      return extents;
+      return maps;
     });
   }
 
@@ -141,7 +143,7 @@ export class ManifestReader {
   /** Reads and checks every blob, also those that no entry leads to. */
   async verify(): Promise<void> {
     for (const blob of await this.#reader.blobs()) await this.#reader.read(blob);
-    for await (const entry of this.entries()) if (!entry.extents) await entry.loadExtents();
+    for await (const entry of this.entries()) if (!entry.maps) await entry.loadMaps();
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,8 @@
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { assert } from '../errors/pgrecall-error.ts';
-import { FileMapEncoder } from './file-map.ts';
+import { FileMapEncoder, type Extent } from './file-map.ts';
 import { EntryEncoder, EntryOrder, type MapPlace } from './manifest-entry-codec.ts';
-import { maxAttachmentBytes, maxInlineExtents, type ManifestEntry } from './manifest.ts';
+import { maxAttachmentBytes, maxInlineExtents, sumsRunBytes, type ManifestEntry } from './manifest.ts';
 import { maxChunkBytes, type BlobLocation, type PackId } from './pack-id.ts';
 import { encodePath } from './path-text.ts';
 import type { SealedWriter } from './sealed-writer.ts';
@@ -60,13 +60,16 @@ export class ManifestWriter {
     const path = encodePath(entry.path);
     const problem = this.#order.problem(path, entry.kind, entry.path) ?? mapProblem(entry);
     assert(problem === undefined, `a manifest with ${problem}`);
-    if (entry.extents.length <= maxInlineExtents) return this.#put(entry, path, entry.extents);
-    const map = new ByteWriter(entry.extents.length * 5);
-    new FileMapEncoder(this.#indexOf).encode(entry.extents, map);
+    const { extents, sums } = entry;
+    if (extents.length + sums.length <= maxInlineExtents) return this.#put(entry, path, { extents, sums });
+    const map = new ByteWriter((extents.length + sums.length) * 5);
+    const encoder = new FileMapEncoder(this.#indexOf);
+    encoder.encode(extents, map);
+    encoder.encode(sums, map);
+    const counts = { count: extents.length, sumsCount: sums.length };
     const blob = this.#writer.append(map.view());
-    const count = entry.extents.length;
-    if (blob instanceof Promise) return blob.then((place) => this.#put(entry, path, { count, blob: place }));
-    return this.#put(entry, path, { count, blob });
+    if (blob instanceof Promise) return blob.then((place) => this.#put(entry, path, { ...counts, blob: place }));
+    return this.#put(entry, path, { ...counts, blob });
   }
 
   #put(entry: ManifestEntry, path: Uint8Array, map: MapPlace): void | Promise<void> {
@@ -134,16 +137,23 @@ function writeLocation(into: ByteWriter, { offset, storedBytes, plainBytes }: Bl
 
 /** The same that a reader will check: found here, it is a bug; found there, the backup would be lost. */
 function mapProblem(entry: ManifestEntry): string | undefined {
+  const { path, extents, sums, sizeBytes, flags } = entry;
   if (entry.kind !== 'file') {
-    return entry.extents.length > 0 || entry.sizeBytes > 0 ? `content in "${entry.path}"` : undefined;
+    return extents.length + sums.length > 0 || sizeBytes > 0 ? `content in "${path}"` : undefined;
   }
+  const problem = runProblem(extents, sizeBytes, path);
+  if (problem !== undefined || sums.length === 0) return problem;
+  return runProblem(sums, sumsRunBytes(flags, extents.length, sizeBytes), `sums of ${path}`);
+}
+
+function runProblem(extents: readonly Extent[], lengthBytes: number, of: string): string | undefined {
   let end = 0;
-  for (const { fileOffset, lengthBytes, blob, blobOffset } of entry.extents) {
-    if (fileOffset !== end) return `a gap or an overlap in "${entry.path}" at byte ${end}`;
-    if (lengthBytes < 1 || blobOffset < 0 || blobOffset + lengthBytes > blob.plainBytes) {
-      return `an extent beyond its blob in "${entry.path}" at byte ${end}`;
+  for (const { fileOffset, lengthBytes: length, blob, blobOffset } of extents) {
+    if (fileOffset !== end) return `a gap or an overlap in "${of}" at byte ${end}`;
+    if (length < 1 || blobOffset < 0 || blobOffset + length > blob.plainBytes) {
+      return `an extent beyond its blob in "${of}" at byte ${end}`;
     }
-    end += lengthBytes;
+    end += length;
   }
-  return end === entry.sizeBytes ? undefined : `"${entry.path}" mapped to byte ${end} of ${entry.sizeBytes}`;
+  return end === lengthBytes ? undefined : `"${of}" mapped to byte ${end} of ${lengthBytes}`;
 }

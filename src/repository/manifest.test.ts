@@ -7,7 +7,7 @@ import { ByteWriter } from '../bytes/byte-writer.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import { FileMapEncoder, type Extent } from './file-map.ts';
 import { comparePaths } from './manifest-path.ts';
-import type { ManifestEntry } from './manifest.ts';
+import { sumsRunBytes, type ManifestEntry } from './manifest.ts';
 import { encodePath } from './path-text.ts';
 
 const pathArbitrary = fc
@@ -60,14 +60,39 @@ const entryArbitrary = fc
     crc32c: fc.integer({ min: 0, max: 0xffff_ffff }),
     flags: fc.integer({ min: 0, max: 3 }),
     extents: extentsArbitrary,
+    summed: fc.boolean(),
+    identity: fc.option(
+      fc.record(
+        {
+          inode: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+          bornMicros: fc.integer({ min: -1e15, max: 2e15 }),
+          changedMicros: fc.integer({ min: -1e15, max: 2e15 }),
+        },
+        { noNullPrototype: true },
+      ),
+      { nil: undefined },
+    ),
   })
-  .map(({ kind, extents, crc32c, ...rest }): ManifestEntry => {
-    const none = { ...rest, kind, sizeBytes: 0, crc32c: 0, extents: [] };
+  .map(({ kind, extents, crc32c, summed, identity, ...rest }): ManifestEntry => {
+    const none = { ...rest, kind, sizeBytes: 0, crc32c: 0, extents: [], sums: [] };
     if (kind === 'symlink') return { ...none, target: '/mnt/disk' };
     if (kind === 'directory') return none;
     const last = extents.at(-1);
-    return { ...none, crc32c, extents, sizeBytes: last ? last.fileOffset + last.lengthBytes : 0 };
+    const sizeBytes = last ? last.fileOffset + last.lengthBytes : 0;
+    const sums = summed ? sumsOf(sumsRunBytes(rest.flags, extents.length, sizeBytes)) : [];
+    return { ...none, crc32c, extents, sums, sizeBytes, ...(identity ? { identity } : {}) };
   });
+
+/** A map of a run of so many bytes, in blobs of at most 64 KiB of the second pack. */
+function sumsOf(lengthBytes: number): Extent[] {
+  const sums: Extent[] = [];
+  for (let at = 0; at < lengthBytes; at += 65_536) {
+    const length = Math.min(65_536, lengthBytes - at);
+    const blob = { offset: 80 + 2 * at, storedBytes: length + 17, plainBytes: length + 8 };
+    sums.push({ fileOffset: at, lengthBytes: length, pack: packTwo, blob, blobOffset: 8 });
+  }
+  return sums;
+}
 
 /** In order, and nothing below a file or a link. */
 function asDirectory(entries: readonly ManifestEntry[]): ManifestEntry[] {
@@ -92,7 +117,7 @@ for (const passphrase of [undefined, 'secret']) {
         await written(cluster, entries);
         assert.deepEqual(await readBack(cluster), entries);
         await using reader = await cluster.openManifest('b1');
-        const used = new Set(entries.flatMap((one) => one.extents.map(({ pack }) => pack)));
+        const used = new Set(entries.flatMap((one) => [...one.extents, ...one.sums].map(({ pack }) => pack)));
         assert.deepEqual(new Set(await reader.packs()), used);
         await reader.verify();
       }),
@@ -127,9 +152,9 @@ test('the map of a large file stays in the repository until it is asked for', as
   await using reader = await cluster.openManifest('b1');
   const [found] = await collect(reader.entries());
   assert.ok(found);
-  assert.equal(found.extents, undefined);
+  assert.equal(found.maps, undefined);
   assert.equal(found.extentCount, 4096);
-  assert.deepEqual(await found.loadExtents(), large.extents);
+  assert.deepEqual(await found.loadMaps(), { extents: large.extents, sums: large.sums });
 });
 
 test('an extent takes at most eight bytes: appended chunks four, pages replaced in old chunks eight', () => {

@@ -1,3 +1,4 @@
+import { sumsLength } from './block-sums.ts';
 import type { Extent } from './file-map.ts';
 
 /** One file, directory or symbolic link of a backup. */
@@ -23,23 +24,52 @@ export interface ManifestEntry {
   readonly target?: string;
   /** Of files, in order and without gaps from 0 to `sizeBytes`; none for the others. */
   readonly extents: readonly Extent[];
+  /**
+   * Where the sums of a file's blocks lie (block-sums.ts): a map of that run of bytes. With `entryFlags.chunkDigests` it is
+   * a run of digests, 16 bytes for each extent. None where nobody took them.
+   */
+  readonly sums: readonly Extent[];
+  /** Of a file, when it was found. */
+  readonly identity?: FileIdentity;
   /** See `entryFlags`. */
   readonly flags: number;
 }
 
-/** Bits of `ManifestEntry.flags`. */
-export const entryFlags = { badPageChecksums: 1 } as const;
-
-/** An entry as it is read back: a large file map stays in the repository until it is asked for. */
-export interface StoredEntry extends Omit<ManifestEntry, 'extents'> {
-  /** `undefined` where the map is one of the large ones. */
-  readonly extents: readonly Extent[] | undefined;
-  readonly extentCount: number;
-  /** The file map, wherever it is. Throws `manifest-hostile`, `blob-damaged`. */
-  readonly loadExtents: () => Promise<readonly Extent[]>;
+/** What tells a file from another at the same path, and whether it was touched since. Times are microseconds since 1970. */
+export interface FileIdentity {
+  readonly inode: number;
+  /** Birth time. */
+  readonly bornMicros: number;
+  /** Time of the last change of content or attributes (ctime). */
+  readonly changedMicros: number;
 }
 
-/** Maps of more extents than this are blobs of their own. */
+/** Bits of `ManifestEntry.flags`. */
+export const entryFlags = { badPageChecksums: 1, chunkDigests: 2 } as const;
+
+/** Both maps of a file. */
+export interface FileMaps {
+  readonly extents: readonly Extent[];
+  readonly sums: readonly Extent[];
+}
+
+export const chunkDigestBytes = 16;
+
+/** How many bytes the sums of a file make. */
+export function sumsRunBytes(flags: number, extentCount: number, sizeBytes: number): number {
+  return flags & entryFlags.chunkDigests ? extentCount * chunkDigestBytes : sumsLength(sizeBytes);
+}
+
+/** An entry as it is read back: a large file map stays in the repository until it is asked for. */
+export interface StoredEntry extends Omit<ManifestEntry, 'extents' | 'sums'> {
+  /** `undefined` where the maps are large ones. */
+  readonly maps: FileMaps | undefined;
+  readonly extentCount: number;
+  /** The maps, wherever they are. Throws `manifest-hostile`, `blob-damaged`. */
+  readonly loadMaps: () => Promise<FileMaps>;
+}
+
+/** Maps of more extents than this, both together, are a blob of their own. */
 export const maxInlineExtents = 64;
 
 /** An attachment may have this much. */

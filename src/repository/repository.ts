@@ -2,6 +2,7 @@ import { randomBytes as systemRandomBytes } from 'node:crypto';
 import { PgrecallError, assert, hasCode } from '../errors/pgrecall-error.ts';
 import { openStorage } from '../storage/open-storage.ts';
 import type { Storage, StorageLocation } from '../storage/storage.ts';
+import { expandSumKey } from './block-sums.ts';
 import { checkClusterName, isClusterName } from './cluster-name.ts';
 import { ClusterRepository } from './cluster-repository.ts';
 import { defaultCost, unwrapKey, wrapKey, type KeySlot, type Secret } from './key-slots.ts';
@@ -129,6 +130,11 @@ export class Repository {
 
   get encrypted(): boolean {
     return this.#key !== undefined;
+  }
+
+  /** What block sums are taken with, expanded: holds a secret where the repository is encrypted. */
+  sumKey(): Uint8Array {
+    return expandSumKey(this.#key, this.id);
   }
 
   /** `location`: where this repository's storage is, for who opens it anew. */

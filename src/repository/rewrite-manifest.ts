@@ -65,6 +65,7 @@ async function copyManifest(
 }
 
 async function placed(stored: StoredEntry, place: (extent: Extent) => Extent): Promise<ManifestEntry> {
-  const { extents: _, extentCount: __, loadExtents, ...entry } = stored;
-  return { ...entry, extents: (await loadExtents()).map(place) };
+  const { maps: _, extentCount: __, loadMaps, ...entry } = stored;
+  const { extents, sums } = await loadMaps();
+  return { ...entry, extents: extents.map(place), sums: sums.map(place) };
 }

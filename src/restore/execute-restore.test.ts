@@ -333,7 +333,7 @@ async function plant(
   const writer = await SealedWriter.create(repository.storage, key, 'manifest', context, { replace: true });
   const block = new ByteWriter();
   const encoder = new EntryEncoder(block, new FileMapEncoder(() => 0));
-  for (const one of entries) encoder.encode(one, encodePath(one.path), []);
+  for (const one of entries) encoder.encode(one, encodePath(one.path), { extents: [], sums: [] });
   const place = await writer.append(block.view());
   const files = entries.filter(({ kind }) => kind === 'file').length;
   const body = new ByteWriter().varint(0).varint(1).varint(entries.length);

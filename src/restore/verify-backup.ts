@@ -64,7 +64,7 @@ export async function verifyBackup(record: BackupRecord, options: VerifyOptions)
         if (entry.kind !== 'file') continue;
         counted.files += 1;
         counted.sizeBytes += entry.sizeBytes;
-        const extents = entry.extents ?? (await entry.loadExtents());
+        const { extents } = entry.maps ?? (await entry.loadMaps());
         underWay.start(verifyFile(pool, entry, extents, found, options.onProgress));
         await underWay.fewerThan(options.jobs * 8);
       }

@@ -61,7 +61,7 @@ export async function writeFiles(options: WriteFilesOptions): Promise<number> {
           continue;
         }
         describeFile(options, entry);
-        const extents = entry.extents ?? (await entry.loadExtents());
+        const { extents } = entry.maps ?? (await entry.loadMaps());
         if (entry.sizeBytes > pieceBytes) largeFiles.push({ absolutePath, attributes });
         for (const item of itemsOf(absolutePath, attributes, entry, extents)) await sender.send(item);
       }

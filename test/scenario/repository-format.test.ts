@@ -34,7 +34,7 @@ interface WrittenFile {
 const base = { mode: 0o600, owner: 'postgres', group: 'postgres', modifiedMs: 1_795_423_114_000, flags: 0 };
 
 function directory(path: string, changes: Partial<ManifestEntry> = {}): ManifestEntry {
-  return { ...base, kind: 'directory', path, mode: 0o700, sizeBytes: 0, crc32c: 0, extents: [], ...changes };
+  return { ...base, kind: 'directory', path, mode: 0o700, sizeBytes: 0, crc32c: 0, extents: [], sums: [], ...changes };
 }
 
 /** Writes chunks of files into packs and gives the entries of a manifest. */
@@ -67,7 +67,7 @@ class Writer {
   mapped(path: string, content: Buffer, extents: Extent[], changes: Partial<ManifestEntry> = {}): ManifestEntry {
     this.files.push({ path, content });
     const sizeBytes = content.length;
-    return { ...base, kind: 'file', path, sizeBytes, crc32c: crc32c(content), extents, ...changes };
+    return { ...base, kind: 'file', path, sizeBytes, crc32c: crc32c(content), extents, sums: [], ...changes };
   }
 }
 

@@ -67,7 +67,8 @@ export async function readBackup(cluster: ClusterRepository, id: string): Promis
         continue;
       }
       const bytes = Buffer.alloc(entry.sizeBytes);
-      await reader.read(await entry.loadExtents(), (part, extent) => bytes.set(part, extent.fileOffset));
+      const { extents } = await entry.loadMaps();
+      await reader.read(extents, (part, extent) => bytes.set(part, extent.fileOffset));
       found.set(entry.path, bytes);
     }
   } finally {

@@ -21,6 +21,7 @@ export function entry(path: string, changes: Partial<ManifestEntry> = {}): Manif
     sizeBytes: 0,
     crc32c: 0,
     extents: [],
+    sums: [],
     flags: 0,
     ...changes,
   };
@@ -45,10 +46,10 @@ export async function written(cluster: ClusterRepository, entries: readonly Mani
 }
 
 async function loaded(stored: StoredEntry): Promise<ManifestEntry> {
-  const { extentCount, loadExtents, ...rest } = stored;
-  const extents = await loadExtents();
+  const { extentCount, maps: _, loadMaps, ...rest } = stored;
+  const { extents, sums } = await loadMaps();
   assert.equal(extents.length, extentCount);
-  return { ...rest, extents };
+  return { ...rest, extents, sums };
 }
 
 export async function readBack(cluster: ClusterRepository, id = 'b1'): Promise<ManifestEntry[]> {
