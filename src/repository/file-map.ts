@@ -79,7 +79,7 @@ export class FileMapEncoder {
     const changes = index !== this.#state.current.index;
     const state = changes ? this.#state.select(index) : this.#state.current;
     const { last } = state;
-    const same = last.storedBytes > 0 && blob.offset === last.offset;
+    const same = last.storedBytes > 0 && isSameBlob(blob, last);
     const jumps = !same && blob.offset !== last.offset + last.storedBytes;
     const plainDiffers = !same && blob.plainBytes !== last.plainBytes;
     const isPart = blobOffset !== 0 || lengthBytes !== blob.plainBytes;
@@ -97,6 +97,10 @@ export class FileMapEncoder {
     if (isPart) into.varint(blobOffset).varint(lengthBytes);
     state.last = blob;
   }
+}
+
+function isSameBlob(a: BlobLocation, b: BlobLocation): boolean {
+  return a.offset === b.offset && a.storedBytes === b.storedBytes && a.plainBytes === b.plainBytes;
 }
 
 /** Counterpart of `FileMapEncoder`. Fails through its reader on whatever a repository of ours cannot hold. */
