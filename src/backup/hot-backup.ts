@@ -15,6 +15,7 @@ import { NeededWal, type WalKeeper } from './needed-wal.ts';
 import { attachOutsideFiles, findOutsideFiles } from './outside-files.ts';
 import { readOwnerNames } from './owner-names.ts';
 import { readControlFile } from './read-control-file.ts';
+import { attachNames, type NamesBeside } from './relation-names.ts';
 import { chooseId, writeBackup } from './write-backup.ts';
 
 /*
@@ -39,6 +40,8 @@ export interface HotBackupOptions {
   readonly note: string;
   readonly keep: boolean;
   readonly walTimeoutMs: number;
+  /** Asks what the files of relations are called, beside the copying. */
+  readonly gatherNames?: (signal: AbortSignal) => NamesBeside;
   readonly now: () => Date;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
@@ -110,6 +113,7 @@ async function copyHot(options: HotBackupOptions, begun: Begun, manifest: Manife
   const warnings: string[] = [];
   const warn = (text: string): void => void warnings.push(text);
   const wal = neededWal(options, begun);
+  await using names = options.gatherNames?.(begun.signal);
   const { copied, packs } = await copyWhileKeeping(options, begun, { manifest, warn, wal });
 
   // Last of all files: on a standby it says up to where WAL must be replayed before the copy is consistent.
@@ -125,6 +129,7 @@ async function copyHot(options: HotBackupOptions, begun: Begun, manifest: Manife
   const outside = findOutsideFiles(facts, dataDirectory);
   await attachOutsideFiles(manifest, outside, warn);
   await wal.ensure(stopped.stopLsn);
+  if (names) await attachNames(manifest, names, warn);
   await manifest.finish();
   return makeRecord({
     ...begun,

@@ -2,6 +2,7 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { copyInThreads } from '../backup/copying.ts';
 import { backupServer, estimateSize, readServerFacts } from '../backup/backup-server.ts';
 import { takeHotBackup } from '../backup/hot-backup.ts';
+import { gatherNamesBeside } from '../backup/relation-names.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { openCluster, repositoryForThreads } from './cluster-access.ts';
@@ -49,6 +50,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       copying: (startLsn) => copyInThreads(repositoryForThreads(access), access.config.name, startLsn, jobs),
       note: textOption(options, 'note') ?? '',
       keep: flagOption(options, 'keep'),
+      gatherNames: (signal) => gatherNamesBeside({ connection: access.config.connection, signal }),
       walTimeoutMs: secondsOption(options, 'timeout') ?? defaultWalTimeoutMs,
       now: context.now,
       signal: context.signal,

@@ -1,5 +1,7 @@
+import { describeRelation } from '../postgres/relation-names.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import { FileNames, describeFile } from '../restore/file-names.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
@@ -22,15 +24,21 @@ export const runShow: RunCommand = async (arguments_, context) => {
 /** One after the other: a backup may have millions. */
 async function showFiles(cluster: ClusterRepository, record: BackupRecord, context: CliContext): Promise<void> {
   await using manifest = await cluster.openManifest(record.id);
+  const names = await FileNames.read(manifest, record);
   if (context.json) context.stdout(`{ "id": ${JSON.stringify(record.id)}, "files": [`);
   let separator = '  ';
   for await (const { path, kind, sizeBytes, crc32c, target } of manifest.entries()) {
     context.signal.throwIfAborted();
+    const named = kind === 'file' ? names.of(path) : undefined;
     if (context.json) {
-      context.stdout(`${separator}${JSON.stringify({ path, kind, sizeBytes, crc32c, target })}`);
+      const database = named?.database;
+      const relation = named?.relation && describeRelation(named.relation);
+      context.stdout(`${separator}${JSON.stringify({ path, kind, sizeBytes, crc32c, target, database, relation })}`);
       separator = ', ';
     } else if (kind !== 'directory') {
-      context.stdout(`${String(sizeBytes).padStart(12)}  ${path}${target === undefined ? '' : ` -> ${target}`}`);
+      const name = named && describeFile(named);
+      const more = target === undefined ? (name === undefined ? '' : `  ${name}`) : ` -> ${target}`;
+      context.stdout(`${String(sizeBytes).padStart(12)}  ${path}${more}`);
     }
   }
   if (context.json) context.stdout('] }');

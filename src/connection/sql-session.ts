@@ -10,6 +10,8 @@ import { connectionOptions } from './connection-uri.ts';
 export interface ConnectOptions {
   readonly applicationName?: string;
   readonly connectTimeoutMs?: number;
+  /** Another than the connection names. */
+  readonly database?: string;
   /** Gives up when it is aborted; a session that is there stays. */
   readonly signal?: AbortSignal;
 }
@@ -38,7 +40,8 @@ export class SqlSession {
 
   /** Throws `connection`, and the signal's reason. */
   static async connect(uri: string, options: ConnectOptions = {}): Promise<SqlSession> {
-    const resolved = connectionOptions(uri);
+    const named = connectionOptions(uri);
+    const resolved = { ...named, database: options.database ?? named.database };
     const client = new pg.Client({
       ...resolved,
       application_name: options.applicationName ?? 'pgrecall',
