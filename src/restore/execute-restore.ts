@@ -15,11 +15,14 @@ import { TextFile, giveTo, syncTrees, writeDurably, type Owner } from './durable
 import { leftOutNote, leftOutNotePath, leftOutSettings } from './left-out-databases.ts';
 import { writeOutsideConfiguration } from './outside-configuration.ts';
 import { withRecoverySettings, type RecoverySettings } from './recovery-settings.ts';
+import { placeAnew, placeOver } from './place-entries.ts';
 import type { Restoring } from './restore-items.ts';
+import { beginRestoreOver, leftAloneIn, type RestoreOver, type RestoreReport } from './restore-over.ts';
 import type { RestorePlan } from './restore-plan.ts';
 import type { Database } from './selected-databases.ts';
+import { beginNew, endRestore, unfinishedName } from './unfinished-restore.ts';
 import { makePrivateDirectory } from './target-directory.ts';
-import { formatGmt, writeFiles } from './write-files.ts';
+import { formatGmt, writeFiles, type WrittenFiles } from './write-files.ts';
 import { writing } from './write-error.ts';
 
 export interface ExecuteRestoreOptions {
@@ -30,6 +33,8 @@ export interface ExecuteRestoreOptions {
   readonly tablespaces: ReadonlyMap<number, string>;
   readonly restoring: Restoring;
   readonly settings: Omit<RecoverySettings, 'recovery'>;
+  /** What is in the directory, where it is restored in place; it is new otherwise. */
+  readonly over?: RestoreOver | undefined;
   /** Databases that are not wanted (selected-databases.ts); none unless said. */
   readonly leftOut?: readonly Database[];
   /** Text of the script that `settings.restoreCommand` runs, and where it goes. */
@@ -49,25 +54,31 @@ const localSegments = 32;
  * tablespace_map is not put back: from it PostgreSQL would make the links of tablespaces as they were, and ours may
  * lead elsewhere. Without it the links count that are there (xlogrecovery.c, read_tablespace_map).
  */
-export async function executeRestore(options: ExecuteRestoreOptions): Promise<{ readonly files: number }> {
-  const { directory, plan } = options;
+export async function executeRestore(options: ExecuteRestoreOptions): Promise<RestoreReport> {
+  const { directory, plan, over } = options;
+  const owner = dataOwner(options);
   await using manifest = await options.cluster.openManifest(plan.backup.id);
   const control = await requireAttachment(manifest, 'pg_control', plan.backup);
   // A cold backup has none: it starts from its pg_control.
   const isCold = plan.backup.temperature === 'cold';
   const label = isCold ? undefined : await requireAttachment(manifest, 'backup_label', plan.backup);
   makePrivateDirectory(directory);
+  const decoded = decodeControlFile(control);
+  const cleaned = over
+    ? await beginRestoreOver({ ...options, over, manifest, control: decoded })
+    : { removedFiles: 0, removedBytes: 0 };
+  if (!over) beginNew(directory, control, owner);
   // Replay makes a tablespace, but not the directory that it is made in.
   const places = [...options.tablespaces.values(), ...plan.replayedTablespaces.map(({ path }) => path)];
   for (const place of places) makePrivateDirectory(place);
-  giveTo(dataOwner(options), places);
+  giveTo(owner, places);
 
-  const files = await writeContent(options, manifest, { control, label });
-  await bringLocalWal(options, decodeControlFile(control).segmentBytes);
+  const written = await writeContent(options, manifest, { control, label });
+  await bringLocalWal(options, decoded.segmentBytes);
   writeRecoveryFiles(options);
-  await syncTrees([directory, ...options.tablespaces.values()]);
-  writeDurably(join(directory, 'global', 'pg_control'), control, { owner: dataOwner(options) });
-  return { files };
+  await syncTrees([directory, join(directory, 'pg_wal'), ...options.tablespaces.values()]);
+  endRestore(directory, control, owner);
+  return { ...written, ...cleaned };
 }
 
 async function requireAttachment(manifest: ManifestReader, name: string, backup: BackupRecord): Promise<Uint8Array> {
@@ -83,8 +94,8 @@ async function writeContent(
   options: ExecuteRestoreOptions,
   manifest: ManifestReader,
   documents: { readonly control: Uint8Array; readonly label: Uint8Array | undefined },
-): Promise<number> {
-  const { directory, plan } = options;
+): Promise<WrittenFiles> {
+  const { directory, plan, over } = options;
   const path = join(directory, 'backup_manifest');
   using text = new TextFile(path);
   const backupManifest = new BackupManifestWriter({
@@ -93,6 +104,8 @@ async function writeContent(
   });
   const files = await writeFiles({
     ...options,
+    placing: over ? placeOver : placeAnew,
+    leftAlone: over ? leftAloneIn(directory) : new Set([unfinishedName]),
     leftOut: new Set(options.leftOut?.map(({ oid }) => oid)),
     manifest,
     backupManifest,

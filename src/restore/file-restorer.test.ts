@@ -56,9 +56,9 @@ describe('restoring a file whose map alternates between the blobs of many backup
         number += 1;
         const absolutePath = join(directory.path, String(number));
         const restoring = restoreHere(cluster);
-        const { writtenBytes } = await restoring.restore([{ absolutePath, attributes, extents }]);
+        const { newBytes } = await restoring.restore([{ absolutePath, attributes, extents }]);
         await restoring.close();
-        assert.equal(writtenBytes, content.length);
+        assert.equal(newBytes, content.length);
         assert.ok(readFileSync(absolutePath).equals(content));
         const blobs = new Set(extents.map(({ pack, blob }) => `${pack} ${blob.offset}`));
         assert.deepEqual(opened, new Map([...blobs].map((name) => [name, 1])));

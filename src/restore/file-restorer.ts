@@ -1,40 +1,80 @@
 import { closeSync, constants, fchmodSync, fchownSync, ftruncateSync, futimesSync, openSync, writeSync } from 'node:fs';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { ExtentReader } from '../repository/extent-reader.ts';
+import type { Extent } from '../repository/file-map.ts';
 import { fileSystemPath } from '../repository/path-text.ts';
-import { inBlobOrder } from './extent-order.ts';
-import type { FileAttributes, RestoreBatch, RestoredBatch, RestoreItem } from './restore-items.ts';
+import { inBlobOrder, partsWithin } from './extent-order.ts';
+import { FileComparer } from './file-comparer.ts';
+import type { ComparedPart, FileAttributes, RestoreBatch, RestoredBatch, RestoreItem } from './restore-items.ts';
 import { writing } from './write-error.ts';
 
-/** The hot path of a restore, in one thread: read a run of blobs, check and open each, write by position. */
+/**
+ * The hot path of a restore, in one thread: read a run of blobs, check and open each, write by position. Of a file that
+ * is there, only what differs.
+ */
 export class FileRestorer {
+  readonly #cluster: ClusterRepository;
   readonly #reader: ExtentReader;
+  #comparer: FileComparer | undefined;
 
   constructor(cluster: ClusterRepository) {
+    this.#cluster = cluster;
     this.#reader = new ExtentReader(cluster);
   }
 
   /** Throws what `ExtentReader` throws, `disk-full`, `io`. */
   async handle({ items }: RestoreBatch): Promise<RestoredBatch> {
-    let writtenBytes = 0;
-    for (const item of items) writtenBytes += await this.#restore(item);
-    return { writtenBytes };
+    let [newBytes, comparedBytes, changedBytes] = [0, 0, 0];
+    const sums = items.some(({ compared }) => compared) ? await this.#compare().expectedSums(items) : undefined;
+    for (const item of items) {
+      if (item.compared) {
+        comparedBytes += item.compared.range.end - item.compared.range.start;
+        changedBytes += await this.#bring(item, item.compared, sums?.get(item));
+      } else {
+        newBytes += await this.#restore(item);
+      }
+    }
+    return { newBytes, comparedBytes, changedBytes };
   }
 
-  async #restore({ absolutePath, attributes, extents, emptyBytes }: RestoreItem): Promise<number> {
-    const descriptor = openToWrite(absolutePath);
+  #compare(): FileComparer {
+    return (this.#comparer ??= new FileComparer(this.#cluster, this.#reader));
+  }
+
+  async #restore(item: RestoreItem): Promise<number> {
+    // Pieces of one file are written by several threads: whoever comes first creates it.
+    const descriptor = openFile(item.absolutePath, constants.O_WRONLY | constants.O_CREAT);
     try {
-      let written = 0;
-      await this.#reader.read(inBlobOrder(extents), (bytes, extent) => {
-        writeFully(descriptor, bytes, extent.fileOffset, absolutePath);
-        written += bytes.length;
-      });
-      if (emptyBytes !== undefined) writing(absolutePath, () => ftruncateSync(descriptor, emptyBytes));
-      if (attributes) setAttributes(descriptor, attributes, absolutePath);
+      const written = await this.#write(descriptor, item.extents, item.absolutePath);
+      finish(descriptor, item, true);
       return written;
     } finally {
       closeSync(descriptor);
     }
+  }
+
+  async #bring(item: RestoreItem, compared: ComparedPart, expected: Uint8Array | undefined): Promise<number> {
+    const { absolutePath } = item;
+    const descriptor = openFile(absolutePath, compared.only ? constants.O_RDONLY : constants.O_RDWR);
+    try {
+      const ranges = this.#compare().differing(descriptor, compared, expected, absolutePath);
+      const parts = partsWithin(item.extents, ranges);
+      if (compared.only) return parts.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+      const written = await this.#write(descriptor, parts, absolutePath);
+      finish(descriptor, item, written > 0 || !compared.hasAttributes);
+      return written;
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  async #write(descriptor: number, extents: readonly Extent[], path: string): Promise<number> {
+    let written = 0;
+    await this.#reader.read(inBlobOrder(extents), (bytes, extent) => {
+      writeFully(descriptor, bytes, extent.fileOffset, path);
+      written += bytes.length;
+    });
+    return written;
   }
 
   async close(): Promise<void> {
@@ -42,28 +82,32 @@ export class FileRestorer {
   }
 }
 
-/** Sets owner, mode and time of a file whose pieces are all written. */
-export function finishFile(absolutePath: string, attributes: FileAttributes): void {
-  const descriptor = openToWrite(absolutePath);
+/** Cuts a file whose pieces are all written, and sets its owner, mode and time. */
+export function finishFile(item: Omit<RestoreItem, 'extents'>): void {
+  const descriptor = openFile(item.absolutePath, constants.O_WRONLY);
   try {
-    setAttributes(descriptor, attributes, absolutePath);
+    finish(descriptor, item, true);
   } finally {
     closeSync(descriptor);
   }
 }
 
-function openToWrite(path: string): number {
-  // Pieces of one file are written by several threads: whoever comes first creates it. A link in its place
-  // is never followed.
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW;
-  return writing(path, () => openSync(fileSystemPath(path), flags, 0o600));
+/** A link in the place of a file is never followed. */
+function openFile(path: string, flags: number): number {
+  return writing(path, () => openSync(fileSystemPath(path), flags | constants.O_NOFOLLOW, 0o600));
+}
+
+function finish(descriptor: number, item: Omit<RestoreItem, 'extents'>, withAttributes: boolean): void {
+  const { absolutePath, attributes, lengthBytes } = item;
+  if (lengthBytes !== undefined) writing(absolutePath, () => ftruncateSync(descriptor, lengthBytes));
+  if (attributes && withAttributes) setAttributes(descriptor, attributes, absolutePath);
 }
 
 function setAttributes(descriptor: number, { mode, modifiedMs, owner }: FileAttributes, path: string): void {
   writing(path, () => {
     if (owner) fchownSync(descriptor, owner.uid, owner.gid);
     // No file of PostgreSQL's runs as someone else; one that a manifest says does must not come to be.
-    if (mode !== 0o600) fchmodSync(descriptor, mode & 0o777);
+    fchmodSync(descriptor, mode & 0o777);
     futimesSync(descriptor, modifiedMs / 1000, modifiedMs / 1000);
   });
 }

@@ -1,25 +1,23 @@
-import { chmodSync, chownSync, mkdirSync, symlinkSync } from 'node:fs';
 import { crc32cOfZeros } from '../bytes/crc32c.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { BackupManifestWriter } from '../postgres/backup-manifest.ts';
+import { sumsLength } from '../repository/block-sums.ts';
 import type { Extent } from '../repository/file-map.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
-import type { StoredEntry } from '../repository/manifest.ts';
-import { encodePath, fileSystemPath } from '../repository/path-text.ts';
-import { UnderWay } from '../threads/under-way.ts';
-import { partsWithin, pieceBytes, piecesOf } from './extent-order.ts';
+import { entryFlags, type FileMaps, type StoredEntry } from '../repository/manifest.ts';
+import { encodePath } from '../repository/path-text.ts';
+import { partsWithin, pieceBytes, piecesOf, type FileRange } from './extent-order.ts';
 import { finishFile } from './file-restorer.ts';
-import type { FileAttributes, RestoreItem, Restoring } from './restore-items.ts';
+import { ItemSender } from './item-sender.ts';
+import type { PresentFile, Placing } from './place-entries.ts';
+import type { ComparedPart, RestoreItem, Restoring } from './restore-items.ts';
 import { databaseOf } from './selected-databases.ts';
-import { writing } from './write-error.ts';
-
-const batchBytes = 33_554_432;
-const batchItems = 256;
 
 export interface WriteFilesOptions {
   readonly manifest: ManifestReader;
   readonly restoring: Restoring;
-  /** Absolute path of the new data directory, which exists and is empty. */
+  readonly placing: Placing;
+  /** Absolute path of the data directory, which exists. */
   readonly directory: string;
   /** Where each tablespace goes, by its oid. */
   readonly tablespaces: ReadonlyMap<number, string>;
@@ -30,51 +28,134 @@ export interface WriteFilesOptions {
   readonly writeBackupManifest: (text: string) => void;
   /** Numbers of databases whose files become empty ones (selected-databases.ts). */
   readonly leftOut: ReadonlySet<number>;
+  /** Directly below the data directory: what is there is left as it is. */
+  readonly leftAlone: ReadonlySet<string>;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
 }
 
+/** What came of it, or would. */
+export interface WrittenFiles {
+  files: number;
+  /** Of them, those that were not there, and what they have. */
+  newFiles: number;
+  newBytes: number;
+  /** Of files that were there: what was looked at, and what of it differed. */
+  comparedBytes: number;
+  changedBytes: number;
+}
+
 /**
- * Writes every directory, link and file of the manifest. Directories and links are made here, in order;
- * files go to the threads. Returns the number of files.
+ * Brings every directory, link and file of the manifest to its place. Directories and links are made here, in order;
+ * files go to the threads.
  */
-export async function writeFiles(options: WriteFilesOptions): Promise<number> {
-  const sender = new ItemSender(options.restoring, options.onProgress);
-  const directories: StoredEntry[] = [];
-  const largeFiles: { readonly absolutePath: string; readonly attributes: FileAttributes }[] = [];
-  let files = 0;
+export async function writeFiles(options: WriteFilesOptions): Promise<WrittenFiles> {
+  const writing = new Writing(options);
   try {
     for await (const entry of options.manifest.entries()) {
       options.signal.throwIfAborted();
-      if (entry.kind === 'directory') {
-        makeDirectory(options, entry);
-        directories.push(entry);
-      } else if (entry.kind === 'symlink') {
-        makeTablespaceLink(options, entry);
-      } else {
-        files += 1;
-        const absolutePath = pathOf(options, entry);
-        const attributes = attributesOf(options, entry);
-        if (isLeftOut(options, entry)) {
-          describeFile(options, { ...entry, crc32c: crc32cOfZeros(entry.sizeBytes) });
-          await sender.send({ absolutePath, attributes, extents: [], emptyBytes: entry.sizeBytes });
-          continue;
-        }
-        describeFile(options, entry);
-        const { extents } = entry.maps ?? (await entry.loadMaps());
-        if (entry.sizeBytes > pieceBytes) largeFiles.push({ absolutePath, attributes });
-        for (const item of itemsOf(absolutePath, attributes, entry, extents)) await sender.send(item);
-      }
+      if (!options.leftAlone.has(entry.path.split('/', 1)[0] ?? '')) await writing.add(entry);
     }
-    await sender.end();
+    return await writing.end();
   } catch (error) {
     // Nobody writes on when the caller has been told.
-    await sender.stop();
+    await writing.stop();
     throw error;
   }
-  for (const { absolutePath, attributes } of largeFiles) finishFile(absolutePath, attributes);
-  for (const entry of directories) finishDirectory(options, entry);
-  return files;
+}
+
+class Writing {
+  readonly #options: WriteFilesOptions;
+  readonly #written: WrittenFiles = { files: 0, newFiles: 0, newBytes: 0, comparedBytes: 0, changedBytes: 0 };
+  readonly #sender: ItemSender;
+  readonly #directories: StoredEntry[] = [];
+  /** Files in pieces, which are finished when all are written. */
+  readonly #large: Omit<RestoreItem, 'extents'>[] = [];
+
+  constructor(options: WriteFilesOptions) {
+    this.#options = options;
+    this.#sender = new ItemSender(options.restoring, ({ newBytes, comparedBytes, changedBytes }) => {
+      this.#written.newBytes += newBytes;
+      this.#written.comparedBytes += comparedBytes;
+      this.#written.changedBytes += changedBytes;
+      options.onProgress(newBytes + comparedBytes);
+    });
+  }
+
+  async add(entry: StoredEntry): Promise<void> {
+    const { placing } = this.#options;
+    if (entry.kind === 'file') await this.#addFile(entry);
+    else if (entry.kind === 'symlink') placing.makeLink(pathOf(this.#options, entry), placeOf(this.#options, entry));
+    else {
+      if (entry.path !== '') placing.makeDirectory(pathOf(this.#options, entry));
+      this.#directories.push(entry);
+    }
+  }
+
+  async #addFile(entry: StoredEntry): Promise<void> {
+    const options = this.#options;
+    const absolutePath = pathOf(options, entry);
+    const { mode, modifiedMs, owner, group, sizeBytes } = entry;
+    const attributes = { mode, modifiedMs, owner: options.owner(owner, group) };
+    this.#written.files += 1;
+    if (isLeftOut(options, entry)) {
+      describeFile(options, { ...entry, crc32c: crc32cOfZeros(sizeBytes) });
+      await this.#sender.send({ absolutePath, attributes, extents: [], lengthBytes: sizeBytes });
+      return;
+    }
+    describeFile(options, entry);
+    const present = options.placing.presentFile(absolutePath, attributes);
+    if (!present) this.#written.newFiles += 1;
+    if (!present && options.placing.only) {
+      this.#written.newBytes += sizeBytes;
+      return;
+    }
+    const cut = present && present.sizeBytes > sizeBytes ? { lengthBytes: sizeBytes } : {};
+    const maps = entry.maps ?? (await entry.loadMaps());
+    const sums = sumsOf(entry, maps);
+    const isLarge = sizeBytes > pieceBytes;
+    if (isLarge) this.#large.push({ absolutePath, attributes, ...cut });
+    for (const range of isLarge ? piecesOf(sizeBytes) : [{ start: 0, end: sizeBytes }]) {
+      await this.#sender.send({
+        absolutePath,
+        extents: isLarge ? partsWithin(maps.extents, [range]) : maps.extents,
+        ...(isLarge ? { attributes: undefined } : { attributes, ...cut }),
+        ...(present && { compared: comparedPart(range, sums, present, options.placing.only) }),
+      });
+    }
+  }
+
+  async end(): Promise<WrittenFiles> {
+    await this.#sender.end();
+    const { placing, owner } = this.#options;
+    if (!placing.only) for (const item of this.#large) finishFile(item);
+    for (const entry of this.#directories) {
+      const attributes = { mode: entry.mode, owner: owner(entry.owner, entry.group) };
+      placing.finishDirectory(pathOf(this.#options, entry), attributes);
+    }
+    return this.#written;
+  }
+
+  async stop(): Promise<void> {
+    await this.#sender.stop();
+  }
+}
+
+function comparedPart(
+  range: FileRange,
+  sums: readonly Extent[] | undefined,
+  present: PresentFile,
+  only: boolean,
+): ComparedPart {
+  const start = sumsLength(range.start);
+  const of = sums && partsWithin(sums, [{ start, end: start + sumsLength(range.end - range.start) }]);
+  return { range, sums: of, presentBytes: present.sizeBytes, hasAttributes: present.hasAttributes, only };
+}
+
+/** `undefined` of a file of whose blocks nobody took sums. */
+function sumsOf({ flags, sizeBytes }: StoredEntry, { sums }: FileMaps): readonly Extent[] | undefined {
+  const ofBlocks = (flags & entryFlags.chunkDigests) === 0;
+  return ofBlocks && (sums.length > 0 || sizeBytes === 0) ? sums : undefined;
 }
 
 /** `2026-11-23 08:38:34 GMT`, as backup_manifest has it. */
@@ -104,95 +185,16 @@ function pathOf({ directory }: WriteFilesOptions, { path }: StoredEntry): string
   return path === '' ? directory : `${directory}/${path}`;
 }
 
-function attributesOf(options: WriteFilesOptions, { mode, modifiedMs, owner, group }: StoredEntry): FileAttributes {
-  return { mode, modifiedMs, owner: options.owner(owner, group) };
-}
-
-function makeDirectory(options: WriteFilesOptions, entry: StoredEntry): void {
-  if (entry.path === '') return;
-  const path = pathOf(options, entry);
-  writing(path, () => mkdirSync(fileSystemPath(path), { mode: 0o700 }));
-}
-
-/** Modes come last: a directory that is read-only could not be filled. */
-function finishDirectory(options: WriteFilesOptions, entry: StoredEntry): void {
-  const path = pathOf(options, entry);
-  const owner = options.owner(entry.owner, entry.group);
-  writing(path, () => {
-    if (owner) chownSync(fileSystemPath(path), owner.uid, owner.gid);
-    if (entry.mode !== 0o700) chmodSync(fileSystemPath(path), entry.mode);
-  });
-}
-
-function makeTablespaceLink(options: WriteFilesOptions, entry: StoredEntry): void {
-  const match = /^pg_tblspc\/(\d+)$/.exec(entry.path);
-  const target = match ? options.tablespaces.get(Number(match[1])) : undefined;
-  if (target === undefined) {
-    throw new PgrecallError(
-      'manifest-hostile',
-      `the manifest has a link at "${entry.path}", which is no tablespace of this backup`,
-      { details: { path: entry.path } },
-    );
-  }
-  const path = pathOf(options, entry);
-  writing(path, () => symlinkSync(target, path));
-}
-
-/** The whole file, or its pieces; attributes of a file in pieces are set when all are written. */
-function* itemsOf(
-  absolutePath: string,
-  attributes: FileAttributes,
-  { sizeBytes }: StoredEntry,
-  extents: readonly Extent[],
-): Generator<RestoreItem> {
-  if (sizeBytes <= pieceBytes) {
-    yield { absolutePath, attributes, extents };
-    return;
-  }
-  for (const piece of piecesOf(sizeBytes)) {
-    yield { absolutePath, attributes: undefined, extents: partsWithin(extents, [piece]) };
-  }
-}
-
-/** Sends items in batches and keeps a bounded number of them under way. */
-class ItemSender {
-  readonly #restoring: Restoring;
-  readonly #onProgress: (bytes: number) => void;
-  readonly #underWay = new UnderWay();
-  #batch: RestoreItem[] = [];
-  #bytes = 0;
-
-  constructor(restoring: Restoring, onProgress: (bytes: number) => void) {
-    this.#restoring = restoring;
-    this.#onProgress = onProgress;
-  }
-
-  async send(item: RestoreItem): Promise<void> {
-    this.#batch.push(item);
-    for (const { lengthBytes } of item.extents) this.#bytes += lengthBytes;
-    if (this.#bytes < batchBytes && this.#batch.length < batchItems) return;
-    this.#start();
-    await this.#underWay.fewerThan(this.#restoring.parallel);
-  }
-
-  async end(): Promise<void> {
-    this.#start();
-    await this.#underWay.allDone();
-  }
-
-  async stop(): Promise<void> {
-    await this.#underWay.allSettled();
-  }
-
-  #start(): void {
-    if (this.#batch.length === 0) return;
-    this.#underWay.start(this.#run(this.#batch));
-    this.#batch = [];
-    this.#bytes = 0;
-  }
-
-  async #run(items: readonly RestoreItem[]): Promise<void> {
-    const { writtenBytes } = await this.#restoring.restore(items);
-    this.#onProgress(writtenBytes);
-  }
+/** Where a link is to lead: not where the manifest says. */
+function placeOf({ tablespaces }: WriteFilesOptions, { path }: StoredEntry): string {
+  const match = /^pg_tblspc\/(\d+)$/.exec(path);
+  const place = match ? tablespaces.get(Number(match[1])) : undefined;
+  if (place !== undefined) return place;
+  throw new PgrecallError(
+    'manifest-hostile',
+    `the manifest has a link at "${path}", which is no tablespace of this backup`,
+    {
+      details: { path },
+    },
+  );
 }
