@@ -2,6 +2,7 @@ import { parseLsn, type Lsn } from '../postgres/lsn.ts';
 import { segmentOf, segmentStart } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
+import { unexplained } from './expired-wal.ts';
 import type { WalCatalogue, WalRange } from './wal-catalogue.ts';
 
 /*
@@ -98,7 +99,7 @@ function fromParent(
   return undefined;
 }
 
-/** Where WAL is missing, from the first backup on; without any backup from the first segment on. */
+/** Where WAL is missing that nobody expired, from the first backup on; without any backup from the first segment on. */
 export function findGaps(backups: readonly BackupRecord[], catalogue: WalCatalogue, segmentBytes: number): WalGap[] {
   const starts = backups.filter(({ kind }) => kind === 'physical').map((backup) => parseLsn(backup.startLsn));
   const first = starts.reduce<Lsn | undefined>(
@@ -107,6 +108,7 @@ export function findGaps(backups: readonly BackupRecord[], catalogue: WalCatalog
   );
   return [...withinTimelines(catalogue), ...atBranches(catalogue, segmentBytes)]
     .filter(({ toLsn }) => first === undefined || toLsn > first)
+    .flatMap((gap) => unexplained(gap, catalogue.expired?.get(gap.timeline) ?? [], segmentBytes))
     .toSorted((a, b) => a.timeline - b.timeline || Number(a.fromLsn - b.fromLsn));
 }
 

@@ -131,8 +131,8 @@ describe('the roll-up of the index', () => {
     const counted = countingStore(archive);
     assert.deepEqual(await rangesOf(counted.store), expected);
     const reads = counted.storage.operations.filter(({ kind }) => kind !== 'list');
-    // The group; four segments of the log after it, of which neither a group nor a roll-up is there.
-    assert.equal(new Set(reads.map(({ key }) => key)).size, 7);
+    // The group, and what was expired; four segments of the log after it, of which neither a group nor a roll-up is there.
+    assert.equal(new Set(reads.map(({ key }) => key)).size, 8);
   });
 
   it('tells of a whole log in whose middle a segment ends early', async () => {
@@ -160,8 +160,9 @@ describe('the roll-up of the index', () => {
     const counted = countingStore(archive);
     assert.deepEqual(await rangesOf(counted.store), expected);
     const reads = counted.storage.operations.filter(({ kind }) => kind !== 'list');
-    // One group; the segment of the log that is being filled, of which neither a group nor a roll-up is there.
-    assert.equal(new Set(reads.map(({ key }) => key)).size, 4);
+    // One group, and what was expired of each timeline; the segment of the log that is being filled, of which neither a
+    // group nor a roll-up is there.
+    assert.equal(new Set(reads.map(({ key }) => key)).size, 6);
   });
 
   it('is not believed about a log in which something has changed since', async () => {

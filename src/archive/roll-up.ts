@@ -2,6 +2,7 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { SegmentName } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 import { describeLog, listLogSources } from './describe-log.ts';
+import { readExpired } from './expired-wal.ts';
 import type { LogSpan } from './log-span.ts';
 import { logsPerGroup } from './wal-keys.ts';
 import type { WalStore } from './wal-store.ts';
@@ -38,8 +39,9 @@ export async function writeGroups(
   now: { readonly timeline: Timeline; readonly log: bigint },
 ): Promise<void> {
   for (const timeline of await store.listTimelines()) {
+    const expired = await readExpired(store, timeline);
     const groups = new Map<bigint, { readonly spans: (LogSpan | undefined)[]; isNew: boolean }>();
-    for await (const sources of listLogSources(store, timeline)) {
+    for await (const sources of listLogSources(store, timeline, expired)) {
       const { log } = sources;
       if (timeline === now.timeline && log >= now.log) break;
       const number = log / logsPerGroup;

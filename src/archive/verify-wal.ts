@@ -5,6 +5,7 @@ import { UnderWay } from '../threads/under-way.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
 import type { ArchiveWorkerData } from './archive-threads.ts';
 import type { VerifiedWalObjects, VerifyWalTask, WalDamage } from './verify-wal-items.ts';
+import { loadExpired, readExpired, touches } from './expired-wal.ts';
 import { orDamage } from './verify-wal-objects.ts';
 import { formatLog, parseWalObjectName } from './wal-keys.ts';
 import type { WalStore } from './wal-store.ts';
@@ -108,7 +109,7 @@ class Neighbours {
   }
 }
 
-/** A log whose index is rolled up was whole once: a segment that it lacks now was lost. */
+/** A log whose index is rolled up was whole once: a segment that it lacks now was expired, or lost. */
 async function verifyRolledUp(
   store: WalStore,
   timeline: Timeline,
@@ -122,10 +123,11 @@ async function verifyRolledUp(
   );
   if (!summaries || segments >= summaries.length) return;
   const there = new Set((await store.listLog(timeline, log)).map(({ segment }) => segment));
+  const expired = await readExpired(store, timeline);
   for (let place = 0n; place < BigInt(summaries.length); place += 1n) {
     const number = segmentNumber(store.keys.firstOfLog(log) + place);
     const missing = formatSegmentName({ timeline, number }, store.segmentBytes);
-    if (there.has(missing)) continue;
+    if (there.has(missing) || touches(expired, number, number)) continue;
     const message = `segment ${missing} is gone, although its index is there`;
     damage.push({ timeline, name: missing, what: 'content', code: 'object-missing', message });
   }
@@ -139,6 +141,9 @@ async function verifyRest(store: WalStore, damage: WalDamage[]): Promise<void> {
     await orDamage(damage, { task: { timeline }, name, what: 'content' }, async () => store.getHistory(name));
   }
   for (const timeline of await store.listTimelines()) {
+    await orDamage(damage, { task: { timeline }, name: 'expired', what: 'index' }, async () =>
+      loadExpired(store, timeline),
+    );
     for (const name of await store.index.listNames(timeline)) {
       if (!name.endsWith('.group')) continue;
       await orDamage(damage, { task: { timeline }, name, what: 'index' }, async () =>

@@ -21,7 +21,7 @@ const early = { ending: 'end-of-wal', usedBytes: gibibyte / 4 } as const;
 describe('the catalogue of archived WAL', () => {
   it('is empty where nothing is archived', async () => {
     const { store } = await testArchive();
-    assert.deepEqual(await readWalCatalogue(store), { ranges: [], histories: new Map() });
+    assert.deepEqual(await readWalCatalogue(store), { ranges: [], histories: new Map(), expired: new Map() });
   });
 
   it('joins segments into ranges, and shows what is missing as a gap', async () => {

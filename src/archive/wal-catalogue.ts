@@ -3,6 +3,7 @@ import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
 import { describeLog, listLogSources } from './describe-log.ts';
+import { readExpired, touches, type SegmentRange } from './expired-wal.ts';
 import { indexBeginning, indexOf, isDamage, sortOut } from './segment-facts.ts';
 import { formatLog } from './wal-keys.ts';
 import { RangeBuilder, type WalRange } from './wal-range.ts';
@@ -15,6 +16,8 @@ export interface WalCatalogue {
   readonly ranges: readonly WalRange[];
   /** By timeline; timeline 1 has none. */
   readonly histories: ReadonlyMap<Timeline, TimelineHistory>;
+  /** What was expired of a timeline is missing on purpose. */
+  readonly expired?: ReadonlyMap<Timeline, readonly SegmentRange[]>;
 }
 
 /**
@@ -23,14 +26,17 @@ export interface WalCatalogue {
  */
 export async function readWalCatalogue(store: WalStore): Promise<WalCatalogue> {
   const ranges = new RangeBuilder(store.segmentBytes);
+  const expired = new Map<Timeline, readonly SegmentRange[]>();
   for (const timeline of await store.listTimelines()) {
-    for await (const sources of listLogSources(store, timeline)) {
+    const gone = await readExpired(store, timeline);
+    expired.set(timeline, gone.ranges);
+    for await (const sources of listLogSources(store, timeline, gone)) {
       const first = store.keys.firstOfLog(sources.log);
       const { runs } = await describeLog(store, sources);
       for (const run of runs) ranges.add(timeline, first, run);
     }
   }
-  return { ranges: ranges.finish(), histories: await store.readHistories() };
+  return { ranges: ranges.finish(), histories: await store.readHistories(), expired };
 }
 
 /**
@@ -45,13 +51,16 @@ export async function* readIndexes(
 ): AsyncGenerator<SegmentIndex> {
   const logs = await store.listLogs(of);
   const rolledUp = await store.index.listNames(of);
+  const expired = await readExpired(store, of);
   for (const log of logs) {
     const start = store.keys.firstOfLog(log);
     const end = segmentNumber(start + BigInt(store.keys.segmentsPerLog) - 1n);
     if (end < first || start > last) continue;
     const from = first > start ? first : start;
     const to = last < end ? last : end;
-    if (rolledUp.has(`${formatLog(log)}.log`)) yield* readRolledUp(store, of, log, from, to);
+    // A roll-up tells of segments that were expired, too.
+    if (rolledUp.has(`${formatLog(log)}.log`) && !touches(expired, from, to))
+      yield* readRolledUp(store, of, log, from, to);
     else yield* readOneByOne(store, of, log, from, to);
   }
 }

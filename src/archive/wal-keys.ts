@@ -12,6 +12,7 @@ import { formatTimeline, timeline, type Timeline } from '../postgres/timeline.ts
  * Where WAL and its index lie in a cluster's part of the repository:
  *
  *   wal/<incarnation>/<timeline>.history
+ *   wal/<incarnation>/<timeline>/expired                             which of its segments were expired
  *   wal/<incarnation>/<timeline>/<log>/<segment>-<digest>            a whole segment
  *   wal/<incarnation>/<timeline>/<log>/<segment>.partial-<digest>    the beginning of one
  *   wal/<incarnation>/<timeline>/<log>/<segment>.<offset>.backup     PostgreSQL's note about a backup
@@ -48,6 +49,10 @@ export class WalKeys {
   /** The folder of a log's segments. */
   logFolder(of: Timeline, log: bigint): string {
     return `${this.walFolder}/${formatTimeline(of)}/${formatLog(log)}`;
+  }
+
+  expiredKey(of: Timeline): string {
+    return `${this.walFolder}/${formatTimeline(of)}/expired`;
   }
 
   indexLogFolder(of: Timeline, log: bigint): string {
