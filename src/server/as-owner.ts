@@ -33,7 +33,7 @@ export function asOwner(
   }
   const user = passwdEntry(uid);
   const owned = user ? { ...env, HOME: user.home, USER: user.name, LOGNAME: user.name } : env;
-  const setpriv = onPath('setpriv', env);
+  const setpriv = findProgram('setpriv', env);
   if (user && setpriv !== undefined) {
     return {
       command: setpriv,
@@ -45,7 +45,7 @@ export function asOwner(
 }
 
 /** Where the first executable file of that name lies on the search path. */
-function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
+export function findProgram(name: string, env: NodeJS.ProcessEnv): string | undefined {
   return (env['PATH'] ?? '')
     .split(delimiter)
     .filter((directory) => directory !== '')
