@@ -101,6 +101,8 @@ export const commands: readonly CommandSpec[] = [
         help: 'put a tablespace elsewhere (its path or oid = the new path)',
         repeatable: true,
       },
+      { flags: '--delta', help: 'the directory has another state of the cluster: write what differs, remove the rest' },
+      { flags: '--discard-wal', help: 'with --delta: give up WAL of the directory that is not in the repository' },
       { flags: '--database <name>', help: 'restore this database, leave the others out', repeatable: true },
       { flags: '--plan', help: 'say what would be done, touch nothing' },
       { flags: '--start', help: 'start the server, wait for the target, report where recovery stopped' },

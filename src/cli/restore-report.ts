@@ -1,11 +1,14 @@
 import { formatLsn } from '../postgres/lsn.ts';
 import { leftOutNotePath } from '../restore/left-out-databases.ts';
+import type { RestoreReport } from '../restore/restore-over.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import type { SelectedDatabases } from '../restore/selected-databases.ts';
 import { describeTarget } from '../restore/target.ts';
+import { describeUnarchived } from '../restore/unarchived-wal.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes } from './format.ts';
+import { describeDifference, type InPlace } from './restore-in-place.ts';
 import type { StartedReport } from './start-restored.ts';
 
 /** What a restore will do. */
@@ -15,14 +18,19 @@ export interface DescribedRestore {
   readonly tablespaces: ReadonlyMap<number, string>;
   /** `undefined`: all. */
   readonly databases: SelectedDatabases | undefined;
+  /** Where the directory is restored in place. */
+  readonly place: InPlace | undefined;
 }
 
 /** The plan as numbered steps. */
-export function describeRestore({ plan, directory, tablespaces, databases }: DescribedRestore): string[] {
+export function describeRestore({ plan, directory, tablespaces, databases, place }: DescribedRestore): string[] {
   const { backup, stop } = plan;
   const steps = [
-    `restore ${backup.id} (ended ${backup.stoppedAt}, ${formatBytes(backup.sizeBytes)}) to ${directory}`,
-    ...[...tablespaces].map(([oid, place]) => `restore tablespace ${oid} to ${place}`),
+    place
+      ? `bring ${directory} to ${describeBackup(backup)}: compare it, write what differs, remove what the backup does not have`
+      : `restore ${describeBackup(backup)} to ${directory}`,
+    ...[...tablespaces].map(([oid, path]) => `restore tablespace ${oid} to ${path}`),
+    ...(place ? describeLosses(place) : []),
     ...plan.replayedTablespaces.map(({ oid, path }) => `make ${path}, where replay makes tablespace ${oid}`),
     ...leftOutSteps(databases),
     `replay WAL from ${backup.startLsn} on timeline ${plan.timeline} to ${describeTarget(plan.request)}`,
@@ -39,24 +47,35 @@ export function describeRestore({ plan, directory, tablespaces, databases }: Des
   return steps.map((step, i) => `${i + 1}. ${step}`);
 }
 
+function describeBackup({ id, stoppedAt, sizeBytes }: RestorePlan['backup']): string {
+  return `${id} (ended ${stoppedAt}, ${formatBytes(sizeBytes)})`;
+}
+
+function describeLosses({ over, discarded }: InPlace): string[] {
+  const wal = discarded.map(describeUnarchived).join(', ');
+  return [
+    ...[...over.superfluous].map(([oid, path]) => `empty ${path}, tablespace ${oid}, which the backup does not have`),
+    ...(wal === '' ? [] : [`LOSE WAL that is not in the repository: ${wal} (--discard-wal)`]),
+  ];
+}
+
 function leftOutSteps(databases: SelectedDatabases | undefined): string[] {
   if (!databases || databases.leftOut.length === 0) return [];
   const names = databases.leftOut.map(({ name }) => name).join(', ');
   return [`leave out ${names}: empty files, to be dropped when recovery is done`];
 }
 
-export interface AnsweredRestore {
-  readonly plan: RestorePlan;
-  readonly directory: string;
+export interface AnsweredRestore extends DescribedRestore {
   readonly steps: readonly string[];
-  readonly databases: SelectedDatabases | undefined;
+  /** What was done, or would be; `undefined` where that was not looked at. */
+  readonly report: RestoreReport | undefined;
   readonly planned: boolean;
   readonly started?: StartedReport;
 }
 
 /** What the command says on stdout. */
 export function answerRestore(context: CliContext, result: AnsweredRestore): void {
-  const { plan, directory, steps, databases, started } = result;
+  const { plan, directory, steps, databases, place, report, started } = result;
   if (context.json) {
     const document = {
       directory,
@@ -66,14 +85,17 @@ export function answerRestore(context: CliContext, result: AnsweredRestore): voi
       plan: steps,
       warnings: plan.warnings,
       leftOut: databases?.leftOut.map(({ name }) => name) ?? [],
+      delta: place && report ? deltaDocument(place, report) : null,
       executed: !result.planned,
       started: started ?? null,
     };
     context.stdout(JSON.stringify(document, undefined, 2));
     return;
   }
-  if (result.planned) context.stdout(steps.join('\n'));
-  else if (started) context.stdout(started.text);
+  if (result.planned) {
+    context.stdout(steps.join('\n'));
+    if (report) context.stdout(describeDifference(report));
+  } else if (started) context.stdout(started.text);
   else {
     context.stdout(`${directory} is ready: pg_ctl start -D ${directory}`);
     if (databases && databases.leftOut.length > 0) {
@@ -82,4 +104,10 @@ export function answerRestore(context: CliContext, result: AnsweredRestore): voi
       );
     }
   }
+}
+
+function deltaDocument({ discarded }: InPlace, report: RestoreReport): object {
+  const { comparedBytes, changedBytes, newFiles, newBytes, removedFiles, removedBytes } = report;
+  const unarchivedWal = discarded.map(({ name }) => name);
+  return { comparedBytes, changedBytes, newFiles, newBytes, removedFiles, removedBytes, unarchivedWal };
 }

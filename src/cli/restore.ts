@@ -1,13 +1,10 @@
-import { existsSync, realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { restoreCommandScript, restoreScriptPath } from '../archive/restore-command.ts';
 import { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { executeRestore } from '../restore/execute-restore.ts';
+import { isEmptyDirectory } from '../restore/delta-target.ts';
 import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
-import { restoreInThreads } from '../restore/restoring.ts';
-import { selectDatabases, type Database } from '../restore/selected-databases.ts';
+import { selectDatabases } from '../restore/selected-databases.ts';
 import { parseTarget, type RecoveryRequest } from '../restore/target.ts';
 import {
   mapTablespaces,
@@ -15,57 +12,92 @@ import {
   requireEmptyTablespaces,
   requireUnusedReplayed,
 } from '../restore/target-directory.ts';
-import { shellQuote } from './archive-script.ts';
-import { asRepositoryOwner, findBackup, repositoryForThreads, type ClusterAccess } from './cluster-access.ts';
-import type { RunCommand } from './command.ts';
+import { carryOutRestore, compareInPlace } from './carry-out-restore.ts';
+import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
+import type { CommandArguments, RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
-import { findOwner } from './file-owner.ts';
-import { formatBytes, formatDuration } from './format.ts';
 import { flagOption, listOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 import { becomeOwnerOf, giveDirectoryTo, ownerOf } from './privileges.ts';
-import { startProgress } from './progress.ts';
+import { checkDeltaOptions, planInPlace } from './restore-in-place.ts';
 import { answerRestore, describeRestore } from './restore-report.ts';
 import { startAndWait } from './start-restored.ts';
 
 /** `pgrecall restore CLUSTER --to DIR`: exit 4 where the target cannot be reached; nothing is written then. */
 export const runRestore: RunCommand = async (arguments_, context) => {
-  const { options } = arguments_;
-  const to = textOption(options, 'to');
-  if (to === undefined) throw new PgrecallError('usage', '--to is missing: the directory to restore to');
-  const directory = resolve(context.cwd, to);
-  const request = parseTarget(options);
-  const cluster = requiredPositional(arguments_, 'cluster');
-  const mappings = listOption(options, 'tablespace');
-  const names = listOption(options, 'database');
-  const numbers = {
-    jobs: numberOption(options, 'jobs', 1),
-    port: numberOption(options, 'port', 1),
-    timeoutMs: secondsOption(options, 'timeout'),
-  };
-  requireEmptyDirectory(directory, 'the directory');
-  const planned = await asRepositoryOwner(context, cluster, async (access) =>
-    planIn(access, request, textOption(options, 'backup')),
-  );
-  const { access, plan } = planned;
-  const tablespaces = mapTablespaces(plan.backup, mappings);
-  requireEmptyTablespaces(tablespaces, directory);
-  requireUnusedReplayed(plan.replayedTablespaces);
-  const databases = names.length > 0 ? selectDatabases(plan.backup, names) : undefined;
-  const steps = describeRestore({ plan, directory, tablespaces, databases });
-  for (const warning of plan.warnings) context.stderr(`warning: ${warning}`);
-  if (flagOption(options, 'plan')) {
-    answerRestore(context, { plan, directory, steps, databases, planned: true });
+  const words = readWords(arguments_, context);
+  const { directory, mappings } = words;
+  const inPlace = words.delta && !isEmptyDirectory(directory);
+  if (!inPlace) requireEmptyDirectory(directory, 'the directory');
+  const planned = await asRepositoryOwner(context, words.cluster, async (access) => {
+    const found = await planIn(access, words.request, words.backup);
+    const configured = access.config.dataDirectory;
+    const place = inPlace ? await planInPlace({ ...words, ...found, configured }) : undefined;
+    return { ...found, place };
+  });
+  const { access, plan, place } = planned;
+  const tablespaces = place?.tablespaces ?? mapTablespaces(plan.backup, mappings);
+  if (!place) {
+    requireEmptyTablespaces(tablespaces, directory);
+    requireUnusedReplayed(plan.replayedTablespaces);
+  }
+  const databases = words.databases.length > 0 ? selectDatabases(plan.backup, words.databases) : undefined;
+  const described = { plan, directory, tablespaces, databases, place };
+  const steps = describeRestore(described);
+  for (const warning of [...plan.warnings, ...(place?.warnings ?? [])]) context.stderr(`warning: ${warning}`);
+  const execution = { ...planned, ...words, tablespaces, leftOut: databases?.leftOut ?? [] };
+  if (words.onlyPlan) {
+    const report = place ? await compareInPlace(execution, place, context) : undefined;
+    answerRestore(context, { ...described, steps, report, planned: true });
     return 0;
   }
   for (const step of steps) context.stderr(step);
   makePlaces(access, [directory, ...mappedPlaces(mappings)]);
-  await execute({ ...planned, ...numbers, directory, tablespaces, leftOut: databases?.leftOut ?? [] }, context);
-  const started = flagOption(options, 'start')
-    ? await startAndWait({ access, plan, directory, timeoutMs: numbers.timeoutMs }, context)
+  const report = await carryOutRestore(execution, context);
+  const started = words.start
+    ? await startAndWait({ access, plan, directory, timeoutMs: words.timeoutMs }, context)
     : undefined;
-  answerRestore(context, { plan, directory, steps, databases, planned: false, ...(started ? { started } : {}) });
+  answerRestore(context, { ...described, steps, report, planned: false, ...(started ? { started } : {}) });
   return 0;
 };
+
+interface Words {
+  readonly cluster: string;
+  readonly directory: string;
+  readonly request: RecoveryRequest;
+  readonly backup: string | undefined;
+  readonly mappings: readonly string[];
+  readonly databases: readonly string[];
+  readonly delta: boolean;
+  readonly discardWal: boolean;
+  readonly onlyPlan: boolean;
+  readonly start: boolean;
+  readonly jobs: number | undefined;
+  readonly port: number | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+function readWords(arguments_: CommandArguments, context: CliContext): Words {
+  const { options } = arguments_;
+  const to = textOption(options, 'to');
+  if (to === undefined) throw new PgrecallError('usage', '--to is missing: the directory to restore to');
+  const words = {
+    cluster: requiredPositional(arguments_, 'cluster'),
+    directory: resolve(context.cwd, to),
+    request: parseTarget(options),
+    backup: textOption(options, 'backup'),
+    mappings: listOption(options, 'tablespace'),
+    databases: listOption(options, 'database'),
+    delta: flagOption(options, 'delta'),
+    discardWal: flagOption(options, 'discardWal'),
+    onlyPlan: flagOption(options, 'plan'),
+    start: flagOption(options, 'start'),
+    jobs: numberOption(options, 'jobs', 1),
+    port: numberOption(options, 'port', 1),
+    timeoutMs: secondsOption(options, 'timeout'),
+  };
+  checkDeltaOptions(words);
+  return words;
+}
 
 interface Planned {
   readonly access: ClusterAccess;
@@ -107,72 +139,4 @@ async function storeOf(access: ClusterAccess, number: number): Promise<WalStore>
   const incarnation = document?.incarnations.find((candidate) => candidate.number === number);
   if (!incarnation) throw new PgrecallError('object-damaged', `cluster.json has no incarnation ${number}`);
   return new WalStore(access.cluster, incarnation);
-}
-
-/** A copy beside the cluster must not act as the cluster; see the guide on recovery. */
-const besideTheCluster: Readonly<Record<string, string>> = {
-  // Its WAL would go to the cluster's archive.
-  archive_mode: 'off',
-  // Its commits would wait for the cluster's standbys.
-  synchronous_standby_names: '',
-  // It would take the place of the cluster's own.
-  external_pid_file: '',
-};
-
-interface Execution extends Planned {
-  readonly directory: string;
-  readonly tablespaces: ReadonlyMap<number, string>;
-  readonly leftOut: readonly Database[];
-  readonly jobs: number | undefined;
-  readonly port: number | undefined;
-}
-
-async function execute(execution: Execution, context: CliContext): Promise<void> {
-  const { access, plan, directory, port } = execution;
-  const { config } = access;
-  const progress = startProgress(context, `restore of ${plan.backup.id}`);
-  progress.total(plan.backup.sizeBytes);
-  const restoring = restoreInThreads(repositoryForThreads(access), config.name, execution.jobs ?? config.jobs);
-  const startedMs = context.now().getTime();
-  try {
-    const script = restoreScriptPath(directory);
-    const more: Record<string, string> = {};
-    if (port !== undefined) more['port'] = String(port);
-    if (!isClustersOwn(directory, config.dataDirectory)) Object.assign(more, besideTheCluster);
-    if (plan.request.action === 'pause') more['hot_standby'] = 'on';
-    await executeRestore({
-      cluster: access.cluster,
-      store: execution.store,
-      plan,
-      directory,
-      tablespaces: execution.tablespaces,
-      leftOut: execution.leftOut,
-      restoring,
-      settings: { restoreCommand: `${shellQuote(script)} "%f" "%p"`, more },
-      script: {
-        path: script,
-        text: restoreCommandScript({
-          launcher: context.launcher,
-          configFile: config.configFile,
-          cluster: config.name,
-          stateDirectory: config.stateDirectory,
-          dataDirectory: directory,
-        }),
-      },
-      owner: findOwner(directory),
-      signal: context.signal,
-      onProgress: progress.advance,
-    });
-  } finally {
-    progress.end();
-    await restoring.close();
-  }
-  const seconds = Math.max((context.now().getTime() - startedMs) / 1000, 0.001);
-  context.stderr(`${formatBytes(plan.backup.sizeBytes)} restored and durable in ${formatDuration(seconds)}`);
-}
-
-function isClustersOwn(directory: string, configured: string | undefined): boolean {
-  if (configured === undefined) return false;
-  const real = (path: string): string => (existsSync(path) ? realpathSync(path) : path);
-  return real(directory) === real(configured);
 }

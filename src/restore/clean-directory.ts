@@ -4,6 +4,7 @@ import { comparePaths } from '../repository/manifest-path.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
 import { decodePath, encodePath, fileSystemPath } from '../repository/path-text.ts';
+import { lockFolder } from './directory-lock.ts';
 import { unfinishedName } from './unfinished-restore.ts';
 import { writing } from './write-error.ts';
 
@@ -39,6 +40,7 @@ export async function cleanDirectory(options: CleanOptions): Promise<Cleaned> {
 
 /** Where the server writes its log unless it is told otherwise; what happened is told there. */
 export const logDirectories = ['log', 'pg_log'];
+const leftAtTop = new Set([unfinishedName, lockFolder, 'lost+found']);
 /** Copies that a restore in place made of what it replaced (kept-configuration.ts). */
 export const keptSuffix = '.before-delta';
 
@@ -46,7 +48,7 @@ export const keptSuffix = '.before-delta';
 function isLeftAlone(path: string): boolean {
   const top = path.split('/', 1)[0] ?? '';
   if (logDirectories.includes(top)) return true;
-  return path === top && (top === unfinishedName || top === 'lost+found' || top.endsWith(keptSuffix));
+  return path === top && (leftAtTop.has(top) || top.endsWith(keptSuffix));
 }
 
 /** One entry of the manifest ahead. */

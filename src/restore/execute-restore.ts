@@ -64,9 +64,7 @@ export async function executeRestore(options: ExecuteRestoreOptions): Promise<Re
   const label = isCold ? undefined : await requireAttachment(manifest, 'backup_label', plan.backup);
   makePrivateDirectory(directory);
   const decoded = decodeControlFile(control);
-  const cleaned = over
-    ? await beginRestoreOver({ ...options, over, manifest, control: decoded })
-    : { removedFiles: 0, removedBytes: 0 };
+  const cleaned = over ? await beginRestoreOver({ ...options, over, manifest }) : { removedFiles: 0, removedBytes: 0 };
   if (!over) beginNew(directory, control, owner);
   // Replay makes a tablespace, but not the directory that it is made in.
   const places = [...options.tablespaces.values(), ...plan.replayedTablespaces.map(({ path }) => path)];

@@ -23,6 +23,8 @@ import { writeFiles, type WrittenFiles } from './write-files.ts';
 
 /** What is there. */
 export interface RestoreOver {
+  /** The directory's own, as it was. */
+  readonly control: ControlFile;
   /** A restore began there and did not come to its end. */
   readonly unfinished: boolean;
   /** Tablespaces that the backup has not, by number, with where they lie. */
@@ -49,9 +51,9 @@ export function leftAloneIn(directory: string): ReadonlySet<string> {
  * Throws `server-running`, `disk-full`, `io`.
  */
 export async function beginRestoreOver(
-  place: Place & { readonly over: RestoreOver; readonly manifest: ManifestReader; readonly control: ControlFile },
+  place: Place & { readonly over: RestoreOver; readonly manifest: ManifestReader },
 ): Promise<Cleaned> {
-  const { directory, over, control } = place;
+  const { directory, over } = place;
   beginOver(directory);
   try {
     // One that was started a moment ago is seen by now; one that starts later finds no pg_control.
@@ -61,11 +63,11 @@ export async function beginRestoreOver(
     throw error;
   }
   if (!over.unfinished) keepConfiguration(directory);
-  return cleanDirectory({ ...place, ...over, versionDirectory: versionDirectory(control), only: false });
+  return cleanDirectory({ ...place, ...over, versionDirectory: versionDirectory(over), only: false });
 }
 
-function versionDirectory({ postgresMajor, catalogVersion }: ControlFile): string {
-  return `PG_${postgresMajor}_${catalogVersion}`;
+function versionDirectory({ control }: RestoreOver): string {
+  return `PG_${control.postgresMajor}_${control.catalogVersion}`;
 }
 
 /** Compares a directory with a backup and writes nothing: what a restore in place would do. */
@@ -73,20 +75,19 @@ export async function compareDirectory(
   options: Place & {
     readonly cluster: ClusterRepository;
     readonly backup: BackupRecord;
-    readonly control: ControlFile;
     readonly over: RestoreOver;
     readonly restoring: Restoring;
     readonly owner: (user: string, group: string) => { readonly uid: number; readonly gid: number } | undefined;
     readonly onProgress: (bytes: number) => void;
   },
 ): Promise<RestoreReport> {
-  const { cluster, backup, directory, over, control } = options;
+  const { cluster, backup, directory, over } = options;
   await using manifest = await cluster.openManifest(backup.id);
   const cleaned = await cleanDirectory({
     ...options,
     ...over,
     manifest,
-    versionDirectory: versionDirectory(control),
+    versionDirectory: versionDirectory(over),
     only: true,
   });
   const written = await writeFiles({
