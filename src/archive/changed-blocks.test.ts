@@ -79,6 +79,16 @@ describe('the blocks that archived WAL says were changed', () => {
     assert.deepEqual(blocksIn(await askForBlocks(await archived(builder, [1]), { from, to })), [1]);
   });
 
+  it('are unknown where the end lies within a record, whose blocks may be either in or out', async () => {
+    const builder = new WalBuilder();
+    const from = touch(builder, 1);
+    builder.fillTo(mebibyte - 32);
+    touch(builder, 2);
+    builder.fillTo(8192);
+    const evidence = await askForBlocks(await archived(builder), { from, to: lsn(firstLsn + BigInt(mebibyte) + 40n) });
+    assertUnfit(evidence, /^5\/100028 lies within the WAL record at 5\/FFFE0$/);
+  });
+
   it('are read from the segments where those have no index', async () => {
     const { builder, starts, end } = segmentsOfWal(3);
     const archive = await archived(builder);
