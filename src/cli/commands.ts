@@ -56,9 +56,14 @@ export const commands: readonly CommandSpec[] = [
     help: 'back up the cluster',
     options: [
       { flags: '--type <type>', help: 'full' },
+      { flags: '--cold', help: 'of a stopped cluster, by its files, without a server' },
+      { flags: '--stop', help: 'with --cold: stop the server for it, and start it again whatever happens' },
       { flags: '--note <text>', help: 'a note that list shows' },
       { flags: '--keep', help: 'never expire this backup by policy' },
-      { flags: '--timeout <seconds>', help: 'how long to wait for the WAL that the backup needs (600)' },
+      {
+        flags: '--timeout <seconds>',
+        help: 'how long to wait for the WAL that the backup needs, or with --stop for the server to stop (600)',
+      },
       jobs,
     ],
     load: async () => (await import('./backup.ts')).runBackup,

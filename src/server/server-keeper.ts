@@ -58,6 +58,11 @@ export class ServerKeeper {
     });
   }
 
+  /** Whether it was asked to. */
+  get wasStopped(): boolean {
+    return this.#isStopped;
+  }
+
   /** Throws `server-stop`. */
   async stop(): Promise<void> {
     this.#isStopped = true;
