@@ -18,12 +18,31 @@ export function refuseUnfit(facts: ServerFacts, control: ControlFile): void {
       hint: 'set wal_level = replica and restart the server; pgrecall init --apply sets it',
     });
   }
-  if (control.blockBytes !== pageBytes) {
-    throw new PgrecallError(
-      'postgres-version',
-      `this PostgreSQL was built with pages of ${control.blockBytes} bytes; pgrecall reads those of ${pageBytes}`,
-    );
-  }
+  refuseOtherPages(control);
+}
+
+/** Throws `postgres-version` where pages have another size than everywhere. */
+export function refuseOtherPages({ blockBytes }: ControlFile): void {
+  if (blockBytes === pageBytes) return;
+  throw new PgrecallError(
+    'postgres-version',
+    `this PostgreSQL was built with pages of ${blockBytes} bytes; pgrecall reads those of ${pageBytes}`,
+  );
+}
+
+/** Throws `cluster-mismatch` for another cluster than the repository knows. */
+export function checkIncarnation(
+  cluster: string,
+  incarnation: Incarnation,
+  control: ControlFile,
+  dataDirectory: string,
+): void {
+  if (control.systemIdentifier === incarnation.systemIdentifier) return;
+  throw new PgrecallError(
+    'cluster-mismatch',
+    `"${dataDirectory}" has the system identifier ${control.systemIdentifier}, but "${cluster}" in the repository is ${incarnation.systemIdentifier}`,
+    { details: { found: control.systemIdentifier, expected: incarnation.systemIdentifier } },
+  );
 }
 
 /** Throws `cluster-mismatch` for another cluster than the repository knows, `data-directory` for a directory that is not the server's. */
@@ -33,13 +52,7 @@ export function checkSameCluster(
   found: { readonly facts: ServerFacts; readonly control: ControlFile; readonly dataDirectory: string },
 ): void {
   const { facts, control, dataDirectory } = found;
-  if (control.systemIdentifier !== incarnation.systemIdentifier) {
-    throw new PgrecallError(
-      'cluster-mismatch',
-      `"${dataDirectory}" has the system identifier ${control.systemIdentifier}, but "${cluster}" in the repository is ${incarnation.systemIdentifier}`,
-      { details: { found: control.systemIdentifier, expected: incarnation.systemIdentifier } },
-    );
-  }
+  checkIncarnation(cluster, incarnation, control, dataDirectory);
   if (facts.systemIdentifier !== control.systemIdentifier || facts.major !== control.postgresMajor) {
     throw notItsDirectory(
       dataDirectory,

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
-import { pageBytes } from '../postgres/page.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { requireAtRest } from '../server/directory-use.ts';
 import type { ServerFacts } from './backup-server.ts';
+import { checkIncarnation, refuseOtherPages } from './check-server.ts';
 import { ColdWal, type ColdWalStore } from './cold-wal.ts';
 import { judgeControlFile, refuseUnfinished, type ColdCopy } from './cold-plan.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
@@ -63,7 +63,8 @@ export function lookAtResting(cluster: string, incarnation: Incarnation, dataDir
   const traces = tracesIn(dataDirectory);
   const read = readControlFile(dataDirectory);
   const { control } = read;
-  refuseOther(cluster, incarnation, control, dataDirectory);
+  checkIncarnation(cluster, incarnation, control, dataDirectory);
+  refuseOtherPages(control);
   refuseUnfinished(readdirSync(dataDirectory), dataDirectory);
   return { read, copy: judgeControlFile(control, dataDirectory), traces };
 }
@@ -170,22 +171,6 @@ function crashWarning({ state }: ControlFile, { startLsn, endLsn }: NeededRange)
  */
 function checkpointedAt({ checkpointTime }: ControlFile, { kind }: ColdCopy): Date {
   return new Date((Number(checkpointTime) + (kind === 'clean' ? 1 : 2)) * 1000);
-}
-
-function refuseOther(cluster: string, incarnation: Incarnation, control: ControlFile, dataDirectory: string): void {
-  if (control.systemIdentifier !== incarnation.systemIdentifier) {
-    throw new PgrecallError(
-      'cluster-mismatch',
-      `"${dataDirectory}" has the system identifier ${control.systemIdentifier}, but "${cluster}" in the repository is ${incarnation.systemIdentifier}`,
-      { details: { found: control.systemIdentifier, expected: incarnation.systemIdentifier } },
-    );
-  }
-  if (control.blockBytes !== pageBytes) {
-    throw new PgrecallError(
-      'postgres-version',
-      `this PostgreSQL was built with pages of ${control.blockBytes} bytes; pgrecall reads those of ${pageBytes}`,
-    );
-  }
 }
 
 /** Throws `server-running`, `server-changed`. */

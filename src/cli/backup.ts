@@ -4,11 +4,9 @@ import { backupServer, estimateSize, readServerFacts } from '../backup/backup-se
 import { takeHotBackup } from '../backup/hot-backup.ts';
 import { gatherNamesBeside } from '../backup/relation-names.ts';
 import { SqlSession } from '../connection/sql-session.ts';
-import type { BackupRecord } from '../repository/backup-record.ts';
+import { exitStatusOf, reportBackup } from './backup-report.ts';
 import { openCluster, repositoryForThreads } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
-import type { CliContext } from './context.ts';
-import { formatBytes, formatDuration } from './format.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 import { startProgress } from './progress.ts';
 
@@ -23,6 +21,8 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       hint: 'leave --type out, or say full',
     });
   }
+  if (flagOption(options, 'cold')) return (await import('./backup-cold.ts')).runColdBackup(arguments_, context);
+  if (flagOption(options, 'stop')) throw new PgrecallError('usage', '--stop goes with --cold');
   const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
   const jobs = numberOption(options, 'jobs', 1) ?? access.config.jobs;
   await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall backup' });
@@ -58,8 +58,8 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       say: progress.say,
     });
     progress.end();
-    report(record, context);
-    return record.badPages.length > 0 ? new PgrecallError('page-checksum', '').exitStatus : 0;
+    reportBackup(record, context);
+    return exitStatusOf(record);
   } finally {
     progress.end();
   }
@@ -74,21 +74,4 @@ async function showTotal(connection: string, total: (bytes: number) => void): Pr
   } catch {
     // The progress line then shows no share.
   }
-}
-
-function report(record: BackupRecord, context: CliContext): void {
-  for (const warning of record.warnings) context.stderr(`warning: ${warning}`);
-  for (const { path, blocks } of record.badPages) {
-    context.stderr(
-      `warning: "${path}" has ${blocks.length} page(s) with a wrong checksum: block ${blocks.slice(0, 20).join(', ')}`,
-    );
-  }
-  if (context.json) {
-    context.stdout(JSON.stringify(record, undefined, 2));
-    return;
-  }
-  const seconds = (Date.parse(record.stoppedAt) - Date.parse(record.startedAt)) / 1000;
-  context.stdout(
-    `${record.id}  ${record.type}, ${record.files} files, ${formatBytes(record.sizeBytes)}, stored in ${formatBytes(record.storedBytes)}, ${formatDuration(seconds)}`,
-  );
 }
