@@ -5,7 +5,7 @@ import { pageBytes } from './page.ts';
 
 /*
  * Page checksums and CRC-32C over memory that files are read straight into: WebAssembly with SIMD, since both
- * are on the way of every byte of a backup. The source is assembly/page-kernel.ts.
+ * are on the way of every byte of a backup. The sources are in assembly/.
  */
 
 export interface PageKernel {
@@ -44,13 +44,13 @@ const badPagesAt = 16_384;
 const mostPages = 4096;
 /** The checksum loop loads the next 16 bytes before it knows that its page was the last one. */
 const readAheadBytes = 16;
-/** A word for each word of a page, and a multiplier; room for them where loads are aligned. */
-const sumKeyBytes = pageBytes + 8;
+/** A word for each word of a page, and three of 64 bits; room for them where loads are aligned. */
+const sumKeyBytes = pageBytes + 24;
 const sumBytes = 8;
 
 let compiled: WebAssembly.Module | undefined;
 
-/** `sumKey`: 8,200 secret bytes, for `sums`. */
+/** `sumKey`: 8,216 secret bytes, for `sums`. */
 export function createPageKernel(capacityBytes: number, sumKey?: Uint8Array): PageKernel {
   compiled ??= new WebAssembly.Module(Buffer.from(wasm, 'base64'));
   const kernel = new WebAssembly.Instance(compiled, {}).exports as unknown as Exports;

@@ -24,9 +24,15 @@ function naiveSums(bytes: Uint8Array, sumKey: Uint8Array): Buffer {
         nh += BigInt(a) * BigInt(b);
       }
     }
-    const multiplied = BigInt.asUintN(64, nh * (words.getBigUint64(summedBytes, true) | 1n));
+    nh = BigInt.asUintN(64, nh);
+    const [low, high, more] = [0, 8, 16].map((at) => words.getBigUint64(summedBytes + at, true)) as [
+      bigint,
+      bigint,
+      bigint,
+    ];
+    const compressed = BigInt.asUintN(64, (nh & 0xffff_ffffn) * low + (nh >> 32n) * high + more);
     sums.writeUInt32LE(crc32c(plain), block * sumBytes);
-    sums.writeUInt32LE(Number(multiplied >> 32n), block * sumBytes + 4);
+    sums.writeUInt32LE(Number(compressed >> 32n), block * sumBytes + 4);
   }
   return sums;
 }
@@ -83,7 +89,7 @@ describe('block sums', () => {
   });
 
   it('have a key of the repository', () => {
-    assert.equal(key.length, summedBytes + 8);
+    assert.equal(key.length, summedBytes + 24);
     assert.notDeepEqual(expandSumKey(undefined, 'ff'.repeat(16)), key);
     assert.notDeepEqual(expandSumKey(new Uint8Array(32), repositoryId), key);
     assert.notDeepEqual(key.subarray(0, 32), key.subarray(32, 64));

@@ -31,8 +31,8 @@ function crcAt(sums: Uint8Array, at: number): number {
   return sums[at]! | (sums[at + 1]! << 8) | (sums[at + 2]! << 16) | (sums[at + 3]! << 24);
 }
 
-/** A word for each word of a block, and the multiplier. */
-const keyBytes = summedBytes + 8;
+/** A word for each word of a block, and three of 64 bits. */
+const keyBytes = summedBytes + 24;
 const info = 'pgrecall block sums';
 
 /** The key that sums are taken with, expanded; without encryption it follows from the repository's identifier. */

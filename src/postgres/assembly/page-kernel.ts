@@ -1,96 +1,25 @@
 // AssemblyScript, compiled by scripts/build-kernels.sh into ../page-kernel.wasm.ts.
 //
-// Memory: CRC tables at 1024 (8 x 1 KiB), those that move a CRC by a lane at 9216 (4 x 1 KiB), numbers of bad pages
-// at 16384 (u32 each, at most 4096), the end of a file that is padded at 512 (32 bytes), the caller's buffer from 65536.
+// Memory: the CRC's from 1024 to 9344 and from 43008 to 51200 (crc32c.ts), the end of a file that is padded at 512 (32
+// bytes), numbers of bad pages at 16384 (u32 each, at most 4096), the compiler's from 32768, the caller's buffer from 65536.
 
-const TABLES: usize = 1024;
-const LANE_TABLES: usize = 9216;
-/** Four lanes of this many bytes go side by side: one after the other, each step would wait for the one before. */
-const LANE: usize = 2048;
-const PAGE: usize = 8192;
+import { crc32c as crc, prepareCrc32c } from './crc32c';
+
 const PADDED: usize = 512;
+const PAGE: usize = 8192;
 const PRIME: i32 = 16777619;
 
-/** Fills the tables of slicing-by-8 for CRC-32C (Castagnoli, reflected 0x82F63B78), and those of the lanes. Call once. */
+/** Call once. */
 export function prepare(): void {
-  for (let i: u32 = 0; i < 256; i++) {
-    let c = i;
-    for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
-    store<u32>(TABLES + (i << 2), c);
-  }
-  for (let i: u32 = 0; i < 256; i++) {
-    let c = load<u32>(TABLES + (i << 2));
-    for (let t: u32 = 1; t < 8; t++) {
-      c = load<u32>(TABLES + ((c & 0xff) << 2)) ^ (c >>> 8);
-      store<u32>(TABLES + (t << 10) + (i << 2), c);
-    }
-  }
-  for (let t: u32 = 0; t < 4; t++) {
-    for (let bit: u32 = 0; bit < 8; bit++) {
-      let c: u32 = 1 << (t * 8 + bit);
-      for (let k: usize = 0; k < LANE; k++) c = table(0, c) ^ (c >>> 8);
-      // Moving is linear: an entry is the sum of those of its bits.
-      for (let i: u32 = 0; i < <u32>1 << bit; i++) {
-        const lower = load<u32>(LANE_TABLES + (t << 10) + (i << 2));
-        store<u32>(LANE_TABLES + (t << 10) + ((i | (1 << bit)) << 2), lower ^ c);
-      }
-    }
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function table(t: u32, i: u32): u32 {
-  return load<u32>(TABLES + (t << 10) + ((i & 0xff) << 2));
-}
-
-// @ts-ignore: decorator
-@inline
-function step(c: u32, word: u64): u32 {
-  const a = <u32>word ^ c;
-  const b = <u32>(word >>> 32);
-  return (
-    table(7, a) ^ table(6, a >>> 8) ^ table(5, a >>> 16) ^ table(4, a >>> 24) ^
-    table(3, b) ^ table(2, b >>> 8) ^ table(1, b >>> 16) ^ table(0, b >>> 24)
-  );
-}
-
-// @ts-ignore: decorator
-@inline
-function moved(c: u32): u32 {
-  return (
-    load<u32>(LANE_TABLES + ((c & 0xff) << 2)) ^
-    load<u32>(LANE_TABLES + 0x400 + (((c >>> 8) & 0xff) << 2)) ^
-    load<u32>(LANE_TABLES + 0x800 + (((c >>> 16) & 0xff) << 2)) ^
-    load<u32>(LANE_TABLES + 0xc00 + ((c >>> 24) << 2))
-  );
+  prepareCrc32c();
 }
 
 /** CRC-32C of `length` bytes at `at`, continuing `previous`. */
 export function crc32c(at: usize, length: usize, previous: u32): u32 {
-  let c: u32 = ~previous;
-  const end = at + length;
-  const end8 = at + (length & ~7);
-  for (const lanes = at + length - (length % (4 * LANE)); at < lanes; at += 3 * LANE) {
-    let c1: u32 = 0;
-    let c2: u32 = 0;
-    let c3: u32 = 0;
-    for (const lane = at + LANE; at < lane; at += 8) {
-      c = step(c, load<u64>(at));
-      c1 = step(c1, load<u64>(at, LANE));
-      c2 = step(c2, load<u64>(at, 2 * LANE));
-      c3 = step(c3, load<u64>(at, 3 * LANE));
-    }
-    c = moved(moved(moved(c) ^ c1) ^ c2) ^ c3;
-  }
-  for (; at < end8; at += 8) c = step(c, load<u64>(at));
-  while (at < end) {
-    c = table(0, c ^ load<u8>(at)) ^ (c >>> 8);
-    at++;
-  }
-  return ~c;
+  return crc(at, length, previous);
 }
 
+/** Adds the products of the words of 32 bytes, each with the key's word added: NH, as in UMAC (RFC 4418, 5.2.2). */
 // @ts-ignore: decorator
 @inline
 function products(sum: v128, at: usize, key: usize): v128 {
@@ -99,48 +28,41 @@ function products(sum: v128, at: usize, key: usize): v128 {
   return i64x2.add(i64x2.add(sum, i64x2.extmul_low_i32x4_u(a, b)), i64x2.extmul_high_i32x4_u(a, b));
 }
 
-// @ts-ignore: decorator
-@inline
-function storeSum(out: usize, crc: u32, sum: v128, length: usize, key: usize): void {
+/** The keyed hash of a block of `length` bytes at `at`, at most a page. */
+function hash(at: usize, length: usize, key: usize): u32 {
+  let even = i64x2.splat(0);
+  let odd = even;
+  let i: usize = 0;
+  for (const whole = length & ~63; i < whole; i += 64) {
+    even = products(even, at + i, key + i);
+    odd = products(odd, at + i + 32, key + i + 32);
+  }
+  if (length - i >= 32) {
+    even = products(even, at + i, key + i);
+    i += 32;
+  }
+  if (i < length) {
+    memory.fill(PADDED, 0, 32);
+    memory.copy(PADDED, at + i, length - i);
+    odd = products(odd, PADDED, key + i);
+  }
+  const sum = i64x2.add(even, odd);
   const nh = <u64>i64x2.extract_lane(sum, 0) + <u64>i64x2.extract_lane(sum, 1) + <u64>length;
-  store<u32>(out, crc);
-  // The last 8 bytes of the key: a multiplier.
-  store<u32>(out, <u32>((nh * (load<u64>(key, PAGE) | 1)) >>> 32), 4);
+  const low = (nh & 0xffffffff) * load<u64>(key, PAGE);
+  const high = (nh >>> 32) * load<u64>(key, PAGE + 8);
+  return <u32>((low + high + load<u64>(key, PAGE + 16)) >>> 32);
 }
 
 /**
- * For each 8 KiB of `length` bytes at `at`, the last maybe shorter: its CRC-32C, and its NH under the key of 8,200 bytes at
- * `key`; 8 bytes to `out`. Both in one loop: tables are looked up while the multiplications run.
+ * For each 8 KiB of `length` bytes at `at`, the last maybe shorter: its CRC-32C, and its hash under the key of 8,216 bytes
+ * at `key`; 8 bytes to `out`.
  */
 export function sums(at: usize, length: usize, key: usize, out: usize): void {
-  const whole = at + length - (length % PAGE);
-  for (; at < whole; at += PAGE, out += 8) {
-    let c: u32 = ~0;
-    let c1: u32 = 0;
-    let c2: u32 = 0;
-    let c3: u32 = 0;
-    let sum = i64x2.splat(0);
-    let lane = at;
-    for (let i: usize = 0; i < PAGE; i += 32, lane += 8) {
-      sum = products(sum, at + i, key + i);
-      c = step(c, load<u64>(lane));
-      c1 = step(c1, load<u64>(lane, LANE));
-      c2 = step(c2, load<u64>(lane, 2 * LANE));
-      c3 = step(c3, load<u64>(lane, 3 * LANE));
-    }
-    storeSum(out, ~(moved(moved(moved(c) ^ c1) ^ c2) ^ c3), sum, PAGE, key);
+  for (const end = at + length; at < end; at += PAGE, out += 8) {
+    const block = min(PAGE, end - at);
+    store<u32>(out, crc(at, block, 0));
+    store<u32>(out, hash(at, block, key), 4);
   }
-  const rest = length % PAGE;
-  if (rest == 0) return;
-  let sum = i64x2.splat(0);
-  const end32 = rest & ~31;
-  for (let i: usize = 0; i < end32; i += 32) sum = products(sum, at + i, key + i);
-  if (end32 < rest) {
-    memory.fill(PADDED, 0, 32);
-    memory.copy(PADDED, at + end32, rest - end32);
-    sum = products(sum, PADDED, key + end32);
-  }
-  storeSum(out, crc32c(at, rest, 0), sum, rest, key);
 }
 
 // @ts-ignore: decorator
