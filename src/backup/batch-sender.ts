@@ -1,7 +1,7 @@
 import { assert } from '../errors/pgrecall-error.ts';
 import { UnderWay } from '../threads/under-way.ts';
 import type { Copying } from './copy-items.ts';
-import type { Piece } from './copy-order.ts';
+import { weightOf, type SentPiece } from './copy-order.ts';
 
 /** A batch to a thread: enough that messages cost nothing, little enough that memory stays small. */
 const batchBytes = 33_554_432;
@@ -12,7 +12,7 @@ export class BatchSender {
   readonly #copying: Copying;
   readonly #onProgress: (bytes: number) => void;
   readonly #underWay = new UnderWay();
-  #batch: Piece[] = [];
+  #batch: SentPiece[] = [];
   #bytes = 0;
 
   constructor(copying: Copying, onProgress: (bytes: number) => void) {
@@ -20,9 +20,9 @@ export class BatchSender {
     this.#onProgress = onProgress;
   }
 
-  add(piece: Piece): void {
+  add(piece: SentPiece): void {
     this.#batch.push(piece);
-    this.#bytes += piece.item.lengthBytes;
+    this.#bytes += weightOf(piece.item);
     if (this.#bytes >= batchBytes || this.#batch.length >= batchItems) this.#send();
   }
 
@@ -56,7 +56,7 @@ export class BatchSender {
     this.#bytes = 0;
   }
 
-  async #run(batch: readonly Piece[]): Promise<void> {
+  async #run(batch: readonly SentPiece[]): Promise<void> {
     const { items } = await this.#copying.copy(batch.map((piece) => piece.item));
     batch.forEach((piece, i) => {
       const result = items[i];

@@ -123,6 +123,8 @@ async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: Mani
     incarnation: options.incarnation,
     stoppedAt: options.now(),
     temperature: 'cold',
+    type: 'full',
+    built: { evidence: 'all' },
     facts,
     control,
     wal: range,
@@ -131,7 +133,7 @@ async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: Mani
     keep: options.keep,
     outsideFiles: [...outside.carried.map(({ path }) => path), ...outside.elsewhere],
     warnings,
-    packs: packs.map((pack) => pack.id),
+    packs: manifest.packs,
     storedBytes: packs.reduce((sum, pack) => sum + pack.sizeBytes, manifest.storedBytes),
   });
 }

@@ -3,16 +3,18 @@ import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode, PgrecallError } from '../errors/pgrecall-error.ts';
-import { createPageKernel } from '../postgres/page-kernel.ts';
+import { createPageKernel, type PageKernel } from '../postgres/page-kernel.ts';
 import { pageBytes } from '../postgres/page.ts';
 import { entryFlags } from '../repository/manifest.ts';
 import { backUpMadeUp, readBackup } from '../../test/support/made-up-backup.ts';
 import { MadeUpCluster, madeUpControl, madeUpPages, startLsn } from '../../test/support/made-up-cluster.ts';
-import { testRepository } from '../../test/support/test-repository.ts';
+import { collect, testRepository } from '../../test/support/test-repository.ts';
 import { copyHere } from './copying.ts';
-import { chunkBytes, type Copying } from './copy-items.ts';
-import { largestFirst, toPending, windowsOf } from './copy-order.ts';
+import type { Copying } from './copy-items.ts';
+import { divide, largestFirst, usualPieceBytes, windowsOf, type Pending, type Piece } from './copy-order.ts';
 import type { WalkedEntry } from './data-directory-walk.ts';
+import { kernelBytes } from './piece-copier.ts';
+import { walkBeside, type BesideEntry } from './walk-beside.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 
 const mebibyte = 1_048_576;
@@ -28,14 +30,15 @@ async function backUp(
   made: MadeUpCluster,
   options: {
     readonly meanwhile?: (batch: number) => void | Promise<void>;
-    readonly kernel?: ReturnType<typeof createPageKernel>;
+    readonly kernel?: (inner: PageKernel) => PageKernel;
     readonly parallel?: number;
   } = {},
 ): Promise<BackedUp> {
   const cluster = (await testRepository()).cluster('main');
   let batches = 0;
   const copying = (lsn: typeof startLsn): Copying => {
-    const inner = copyHere(cluster, lsn, options.kernel);
+    const usual = createPageKernel(kernelBytes, cluster.repository.sumKey());
+    const inner = copyHere(cluster, lsn, options.kernel?.(usual) ?? usual);
     let last: Promise<unknown> = Promise.resolve();
     return {
       ...inner,
@@ -171,8 +174,7 @@ describe('page checksums', () => {
     using made = new MadeUpCluster();
     const good = madeUpPages(8);
     made.write('base/5/1259', damaged(good, 5));
-    const inner = createPageKernel(chunkBytes);
-    const kernel: typeof inner = {
+    const kernel = (inner: PageKernel): PageKernel => ({
       ...inner,
       verifyPages: (...args) => {
         const bad = inner.verifyPages(...args);
@@ -180,7 +182,7 @@ describe('page checksums', () => {
         if (bad.length > 0) writeFileSync(made.path('base/5/1259'), good);
         return bad;
       },
-    };
+    });
     const { record, files } = await backUp(made, { kernel });
     assert.deepEqual(record.badPages, []);
     assert.deepEqual(files.get('base/5/1259'), good);
@@ -189,14 +191,13 @@ describe('page checksums', () => {
   it('of a page that was cut off after the first read say nothing', async () => {
     using made = new MadeUpCluster();
     made.write('base/5/1259', damaged(madeUpPages(8), 5));
-    const inner = createPageKernel(chunkBytes);
-    const kernel: typeof inner = {
+    const kernel = (inner: PageKernel): PageKernel => ({
       ...inner,
       verifyPages: (...args) => {
         truncateSync(made.path('base/5/1259'), 2 * pageBytes);
         return inner.verifyPages(...args);
       },
-    };
+    });
     assert.deepEqual((await backUp(made, { kernel })).record.badPages, []);
   });
 });
@@ -212,44 +213,54 @@ describe('the order of copying', () => {
     uid: 0,
     gid: 0,
   });
-  const rules = { dataChecksums: true, relationSegmentBlocks: 131_072 };
+  const rules = { dataChecksums: true, relationSegmentBlocks: 131_072, pieceBytes: usualPieceBytes };
+  const pendingOf = (entry: WalkedEntry): Pending => ({
+    entry,
+    before: undefined,
+    look: { kind: 'everything' },
+    pieces: undefined,
+  });
+  const windowsOver = async (entries: readonly WalkedEntry[]): Promise<BesideEntry[][]> =>
+    collect(windowsOf(walkBeside(entries, undefined)));
+  const itemsOf = (pieces: readonly Piece[]) =>
+    pieces.map(({ item }) => item ?? assert.fail('a piece that is not sent'));
 
   it('is large files first, the small ones as they lie', () => {
     const sizes = [3, 90, 2, 80, 1, 90].map((size) => (size > 10 ? size * mebibyte : size));
-    const pending = sizes.map((size, i) => toPending(entryOf(`base/5/${16_384 + i}`, size), rules));
+    const pending = sizes.map((size, i) => pendingOf(entryOf(`base/5/${16_384 + i}`, size)));
     assert.deepEqual(
       largestFirst(pending).map(({ entry }) => entry.path.slice(-1)),
       ['5', '9', '7', '4', '6', '8'],
     );
   });
 
-  it('holds for a window at a time, so that memory is bounded', () => {
-    const windows = [...windowsOf(Array.from({ length: 150_000 }, (_, i) => entryOf(`f${i}`, 1)))];
+  it('holds for a window at a time, so that memory is bounded', async () => {
+    const windows = await windowsOver(Array.from({ length: 80_000 }, (_, i) => entryOf(`f${i}`, 1)));
     assert.deepEqual(
       windows.map((window) => window.length),
-      [65_536, 65_536, 18_928],
+      [32_768, 32_768, 14_464],
     );
-    const terabyte = 2 ** 40;
-    const large = [...windowsOf([entryOf('a', terabyte), entryOf('b', 1), entryOf('c', terabyte)])];
+    const much = 2 ** 37;
+    const large = await windowsOver([entryOf('a', much), entryOf('b', 1), entryOf('c', much)]);
     assert.deepEqual(
-      large.map((window) => window.map(({ path }) => path)),
+      large.map((window) => window.map(({ entry }) => entry.path)),
       [['a'], ['b', 'c'], []],
     );
   });
 
-  it('divides large files, with the block that each piece begins at', () => {
-    const { pieces } = toPending(entryOf('base/5/16384.2', 130 * mebibyte), rules);
+  it('divides large files, with the block that each piece begins at', async () => {
+    const items = itemsOf(await divide(pendingOf(entryOf('base/5/16384.2', 130 * mebibyte)), rules));
     assert.deepEqual(
-      pieces.map(({ item }) => [item.offset / mebibyte, item.lengthBytes / mebibyte, item.firstBlock, item.toEnd]),
+      items.map((item) => [item.offset / mebibyte, item.lengthBytes / mebibyte, item.firstBlock, item.toEnd]),
       [
         [0, 64, 262_144, false],
         [64, 64, 270_336, false],
         [128, 2, 278_528, false],
       ],
     );
-    const log = toPending(entryOf('log/server.log', 70 * mebibyte), rules);
+    const log = itemsOf(await divide(pendingOf(entryOf('log/server.log', 70 * mebibyte)), rules));
     assert.deepEqual(
-      log.pieces.map(({ item }) => [item.toEnd, item.firstBlock]),
+      log.map((item) => [item.toEnd, item.firstBlock]),
       [
         [false, undefined],
         [true, undefined],

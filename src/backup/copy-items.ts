@@ -1,8 +1,23 @@
-import type { Extent } from '../repository/file-map.ts';
-import type { PackId } from '../repository/pack-id.ts';
+import type { Lsn } from '../postgres/lsn.ts';
+import type { PackedMap } from './packed-map.ts';
+import type { FinishedPack } from './pack-output.ts';
 
 /** The plaintext of one blob: 32 pages. Random access to a page costs one of these. */
 export const chunkBytes = 262_144;
+
+/** What of a piece is read; see look-at-file.ts. Numbers of blocks count from the piece's beginning. */
+export type PieceLook =
+  | { readonly kind: 'everything' }
+  | { readonly kind: 'newer'; readonly sinceLsn: Lsn }
+  | { readonly kind: 'blocks'; readonly blocks: Uint32Array };
+
+/** What the reference has of a piece; offsets count from the piece's beginning. */
+export interface PieceBefore {
+  readonly lengthBytes: number;
+  readonly content: PackedMap;
+  /** Of a run of 8 bytes for each block. */
+  readonly sums: PackedMap;
+}
 
 /** A run of bytes of one file to be read, checked, sealed and packed; structured-cloneable. */
 export interface CopyItem {
@@ -13,6 +28,8 @@ export interface CopyItem {
   readonly toEnd: boolean;
   /** The number in its relation of the page at `offset`; `undefined` where pages carry no checksum. */
   readonly firstBlock: number | undefined;
+  readonly look: PieceLook;
+  readonly before: PieceBefore | undefined;
 }
 
 /** What became of a `CopyItem`. */
@@ -20,40 +37,17 @@ export interface CopiedItem {
   /** Less than was asked where the file had shrunk; `vanished` where it was gone. */
   readonly lengthBytes: number;
   readonly vanished: boolean;
-  /** CRC-32C of the bytes read. */
+  /** CRC-32C of the piece as it is in the backup. */
   readonly crc32c: number;
-  readonly runs: readonly PackedRun[];
+  /** Of the reference's piece, where it had one. */
+  readonly beforeCrc32c: number | undefined;
+  readonly content: PackedMap;
+  readonly sums: PackedMap;
   /** Pages whose checksum was wrong twice: numbers of blocks in the relation. */
   readonly badBlocks: readonly number[];
-}
-
-/**
- * Blobs that follow each other in one pack without a gap, as the bytes that they hold follow each other in the file:
- * `chunkBytes` each, the last one what is left of `lengthBytes`. Kept this small because a backup may have to hold
- * those of a whole window of files (copy-files.ts): 32 MB a terabyte.
- */
-export interface PackedRun {
-  readonly pack: PackId;
-  /** Of the first blob. */
-  readonly offset: number;
-  readonly storedBytes: readonly number[];
-  readonly lengthBytes: number;
-}
-
-/** The extents of a file that has the runs from `fileOffset` on. */
-export function* extentsOf(runs: readonly PackedRun[], fileOffset: number): Generator<Extent> {
-  let at = fileOffset;
-  for (const { pack, offset, storedBytes, lengthBytes } of runs) {
-    const end = at + lengthBytes;
-    let stored = offset;
-    for (const bytes of storedBytes) {
-      const plainBytes = Math.min(chunkBytes, end - at);
-      const blob = { offset: stored, storedBytes: bytes, plainBytes };
-      yield { fileOffset: at, lengthBytes: plainBytes, pack, blob, blobOffset: 0 };
-      stored += bytes;
-      at += plainBytes;
-    }
-  }
+  readonly pagesRead: number;
+  readonly pagesStored: number;
+  readonly bytesRead: number;
 }
 
 /** What a worker is asked: to copy items, to finish its open pack, or to delete every pack that it has written. */
@@ -62,7 +56,7 @@ export type CopyTask = { readonly items: readonly CopyItem[] } | { readonly fini
 export interface CopyResult {
   readonly items: readonly CopiedItem[];
   /** Answer to `finish`: the packs that were written, all durable, and their sizes. */
-  readonly packs: readonly { readonly id: PackId; readonly sizeBytes: number }[];
+  readonly packs: readonly FinishedPack[];
 }
 
 /** Who does it: threads, or this thread in tests. */

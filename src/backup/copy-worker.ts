@@ -3,8 +3,9 @@ import { lsn } from '../postgres/lsn.ts';
 import { createPageKernel } from '../postgres/page-kernel.ts';
 import { openWithAccess, type RepositoryAccess } from '../repository/repository.ts';
 import { serve } from '../threads/serve.ts';
-import { chunkBytes, type CopyResult, type CopyTask } from './copy-items.ts';
+import type { CopyResult, CopyTask } from './copy-items.ts';
 import { FileCopier } from './file-copier.ts';
+import { kernelBytes } from './piece-copier.ts';
 
 /** What the thread is started with. */
 export interface CopyWorkerData {
@@ -14,9 +15,6 @@ export interface CopyWorkerData {
 }
 
 const data = workerData as CopyWorkerData;
-const copier = new FileCopier(
-  openWithAccess(data.access).cluster(data.cluster),
-  createPageKernel(chunkBytes),
-  lsn(data.startLsn),
-);
+const cluster = openWithAccess(data.access).cluster(data.cluster);
+const copier = new FileCopier(cluster, createPageKernel(kernelBytes, cluster.repository.sumKey()), lsn(data.startLsn));
 serve<CopyTask, CopyResult>(async (task) => copier.handle(task));

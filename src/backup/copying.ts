@@ -3,9 +3,10 @@ import { createPageKernel, type PageKernel } from '../postgres/page-kernel.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
-import { chunkBytes, type CopyResult, type CopyTask, type Copying } from './copy-items.ts';
+import type { CopyResult, CopyTask, Copying } from './copy-items.ts';
 import type { CopyWorkerData } from './copy-worker.ts';
 import { FileCopier } from './file-copier.ts';
+import { kernelBytes } from './piece-copier.ts';
 
 /** Copies with `jobs` threads, each of which opens the repository for itself. */
 export function copyInThreads(access: RepositoryAccess, cluster: string, startLsn: Lsn, jobs: number): Copying {
@@ -13,6 +14,8 @@ export function copyInThreads(access: RepositoryAccess, cluster: string, startLs
     module: workerModule('copy-worker', import.meta.url),
     size: jobs,
     workerData: { access, cluster, startLsn } satisfies CopyWorkerData,
+    // An incremental backup is seldom work for more than one.
+    asNeeded: true,
   });
   return {
     parallel: jobs * 2,
@@ -29,7 +32,7 @@ export function copyInThreads(access: RepositoryAccess, cluster: string, startLs
 export function copyHere(
   cluster: ClusterRepository,
   startLsn: Lsn,
-  kernel: PageKernel = createPageKernel(chunkBytes),
+  kernel: PageKernel = createPageKernel(kernelBytes, cluster.repository.sumKey()),
 ): Copying {
   const copier = new FileCopier(cluster, kernel, startLsn);
   return {

@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Stat
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { ruleFor } from '../postgres/data-directory-rules.ts';
 import { unloggedToLeaveOut } from '../postgres/relation-file.ts';
+import type { FileIdentity } from '../repository/manifest.ts';
 import { decodePath, fileSystemPath } from '../repository/path-text.ts';
 
 /*
@@ -14,14 +15,6 @@ import { decodePath, fileSystemPath } from '../repository/path-text.ts';
  *
  * Names are bytes; as text they are as repository/path-text.ts has them.
  */
-
-/** What tells that a file is the same one as before, and unchanged. Microseconds since 1970. */
-export interface FileIdentity {
-  readonly inode: number;
-  readonly bornMicros: number;
-  /** Of its last change, whatever it was of (ctime); 0 where that was too recent to tell anything. */
-  readonly changedMicros: number;
-}
 
 export interface WalkedEntry {
   readonly kind: 'file' | 'directory' | 'symlink';
@@ -36,7 +29,7 @@ export interface WalkedEntry {
   readonly gid: number;
   /** Of a tablespace's link. */
   readonly target?: string;
-  /** Of a file, where the file system knows when files were born. */
+  /** Of a file, where the file system knows when files were born. The time of change is 0 where it was too recent to tell anything. */
   readonly identity?: FileIdentity;
 }
 

@@ -1,3 +1,4 @@
+import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { parseBackupLabel } from '../postgres/backup-label.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
@@ -5,24 +6,30 @@ import type { Lsn } from '../postgres/lsn.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
+import { findBasis, readHistoryOf, type Basis } from './basis.ts';
 import type { BackupServer, ServerFacts, StoppedBackup } from './backup-server.ts';
 import { checkSameCluster, checkSameTimeline, checkStartedHere, refuseUnfit } from './check-server.ts';
+import type { WantedBackup } from './choose-reference-plan.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
 import type { CopyResult, Copying } from './copy-items.ts';
-import { walkDataDirectory } from './data-directory-walk.ts';
+import { settlingMs, walkDataDirectory } from './data-directory-walk.ts';
 import { makeRecord, type NeededRange } from './make-record.ts';
-import { NeededWal, type WalKeeper } from './needed-wal.ts';
+import { NeededWal } from './needed-wal.ts';
 import { attachOutsideFiles, findOutsideFiles } from './outside-files.ts';
 import { readOwnerNames } from './owner-names.ts';
 import { readControlFile } from './read-control-file.ts';
 import { attachNames, type NamesBeside } from './relation-names.ts';
-import { chooseId, writeBackup } from './write-backup.ts';
+import { prepareBackup } from './reference.ts';
+import { writeBackup } from './write-backup.ts';
 
 /*
- * A hot full backup, after
+ * A hot backup, after
  * https://www.postgresql.org/docs/18/continuous-archiving.html#BACKUP-LOWLEVEL-BASE-BACKUP:
  * start, copy everything while the server writes on, pg_control last, stop, wait until the WAL between start
  * and stop is in the repository, then write the manifest and, as the commit, the record.
+ *
+ * What it builds on is chosen and claimed before (reference.ts); how it tells what is unchanged since is found out when it
+ * has begun (basis.ts).
  *
  * A crash before the record leaves packs that no record refers to; a sweep finds them. A failure removes them, since
  * the disk may be full of them. A server that restarts ends the session, and with it the backup; one that is promoted
@@ -32,17 +39,22 @@ import { chooseId, writeBackup } from './write-backup.ts';
 export interface HotBackupOptions {
   readonly cluster: ClusterRepository;
   readonly incarnation: Incarnation;
-  readonly store: WalKeeper;
+  readonly store: WalStore;
   readonly server: BackupServer;
   readonly dataDirectory: string;
   /** How files are copied from the WAL position where the backup starts. */
   readonly copying: (startLsn: Lsn) => Copying;
+  /** Full unless said. */
+  readonly type?: BackupRecord['type'];
+  /** A full one that names no content of earlier ones. */
+  readonly independent?: boolean;
   readonly note: string;
   readonly keep: boolean;
   readonly walTimeoutMs: number;
   /** Asks what the files of relations are called, beside the copying. */
   readonly gatherNames?: (signal: AbortSignal) => NamesBeside;
   readonly now: () => Date;
+  readonly randomBytes: (length: number) => Uint8Array;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
   readonly say: (text: string) => void;
@@ -51,6 +63,8 @@ export interface HotBackupOptions {
 /** A backup under way. */
 interface Begun {
   readonly id: string;
+  readonly type: BackupRecord['type'];
+  readonly basis: Basis;
   readonly startedAt: Date;
   readonly startLsn: Lsn;
   readonly checkpointedAt: Date;
@@ -73,7 +87,9 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   const before = readControlFile(dataDirectory).control;
   refuseUnfit(facts, before);
   checkSameCluster(cluster.name, options.incarnation, { facts, control: before, dataDirectory });
-  const id = await chooseId(cluster, startedAt, 'full');
+  const wanted = await wantedBackup(options, facts, before);
+  await using prepared = await prepareBackup(cluster, wanted, startedAt, { ...options, purpose: 'backup' });
+  const { id, type } = prepared;
   const signal = watchServer(server, options.signal);
 
   const startLsn = await server.start(`pgrecall ${id}`);
@@ -82,7 +98,9 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   checkStartedHere(control, startLsn, dataDirectory);
   const copying = options.copying(startLsn);
   try {
-    const begun = { id, startedAt, startLsn, checkpointedAt, facts, control, copying, signal };
+    const { timeline, dataChecksums } = control;
+    const basis = await findBasis({ ...options, prepared, timeline, dataChecksums, startLsn, signal });
+    const begun = { id, type, basis, startedAt, startLsn, checkpointedAt, facts, control, copying, signal };
     const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => copyHot(options, begun, manifest);
     return await writeBackup({ cluster, id, copying, signal, copyAll });
   } catch (error) {
@@ -90,6 +108,23 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   } finally {
     await copying.close();
   }
+}
+
+async function wantedBackup(
+  options: HotBackupOptions,
+  facts: ServerFacts,
+  control: ControlFile,
+): Promise<WantedBackup> {
+  const { type = 'full', independent = false, incarnation, store, dataDirectory, server } = options;
+  return {
+    type,
+    independent,
+    incarnation: incarnation.number,
+    history: await readHistoryOf(store, dataDirectory, control.timeline),
+    // A standby starts where its last restartpoint does.
+    startLsn: facts.inRecovery ? control.redoLsn : await server.writtenLsn(),
+    dataChecksums: control.dataChecksums,
+  };
 }
 
 /** Aborts when the command is interrupted or the server goes away: a session lost is a backup lost. */
@@ -137,13 +172,14 @@ async function copyHot(options: HotBackupOptions, begun: Begun, manifest: Manife
     incarnation: options.incarnation,
     stoppedAt: options.now(),
     temperature: 'hot',
+    built: begun.basis.built,
     wal: neededRange(stopped),
     copied,
     note: options.note,
     keep: options.keep,
     outsideFiles: [...outside.carried.map(({ path }) => path), ...outside.elsewhere],
     warnings,
-    packs: packs.map((pack) => pack.id),
+    packs: manifest.packs,
     storedBytes: packs.reduce((sum, pack) => sum + pack.sizeBytes, manifest.storedBytes),
   });
 }
@@ -189,7 +225,9 @@ async function copyWhileKeeping(
       directory: options.dataDirectory,
       tablespaceVersionDirectory: `PG_${control.postgresMajor}_${control.catalogVersion}`,
       warn,
+      settledBeforeMs: begun.startedAt.getTime() - settlingMs,
     }),
+    reference: begun.basis.copy,
     copying,
     manifest,
     owners: readOwnerNames(),

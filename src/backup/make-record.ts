@@ -18,6 +18,14 @@ export interface NeededRange {
   readonly fromStandby: boolean;
 }
 
+/** How the backup came by what it has. */
+export interface BuiltOn {
+  readonly reference?: string;
+  readonly evidence: NonNullable<BackupRecord['evidence']>;
+  /** Why no better. */
+  readonly fallback?: string;
+}
+
 export interface MadeBackup {
   readonly id: string;
   readonly incarnation: Incarnation;
@@ -25,6 +33,8 @@ export interface MadeBackup {
   readonly stoppedAt: Date;
   readonly checkpointedAt: Date;
   readonly temperature: BackupRecord['temperature'];
+  readonly type: BackupRecord['type'];
+  readonly built: BuiltOn;
   readonly facts: Pick<ServerFacts, 'tablespaces' | 'databases'>;
   readonly control: ControlFile;
   readonly wal: NeededRange;
@@ -48,7 +58,11 @@ export function makeRecord(made: MadeBackup): BackupRecord {
     format: 1,
     kind: 'physical',
     temperature: made.temperature,
-    type: 'full',
+    type: made.type,
+    ...made.built,
+    pagesRead: copied.pagesRead,
+    pagesStored: copied.pagesStored,
+    bytesRead: copied.bytesRead,
     incarnation: made.incarnation.number,
     postgresMajor: control.postgresMajor,
     systemIdentifier: control.systemIdentifier,

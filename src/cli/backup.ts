@@ -53,6 +53,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       gatherNames: (signal) => gatherNamesBeside({ connection: access.config.connection, signal }),
       walTimeoutMs: secondsOption(options, 'timeout') ?? defaultWalTimeoutMs,
       now: context.now,
+      randomBytes: context.randomBytes,
       signal: context.signal,
       onProgress: progress.advance,
       say: progress.say,

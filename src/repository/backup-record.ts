@@ -39,6 +39,17 @@ export interface BackupRecord {
   readonly tablespaces: readonly { readonly oid: number; readonly path: string; readonly name?: string }[];
   /** Those of the server when the backup began; absent where none was asked. */
   readonly databases?: readonly { readonly oid: number; readonly name: string }[];
+  /** The backup whose content it names again where that is unchanged; a full one, too, where it stored only what was lacking. */
+  readonly reference?: string;
+  /** How unchanged pages were told; 'all': everything was read and stored. */
+  readonly evidence?: 'all' | 'wal' | 'page-lsn' | 'sums';
+  /** Why not by better evidence, or why it is full: one sentence. */
+  readonly fallback?: string;
+  /** Pages are 8 KiB of any file. */
+  readonly pagesRead?: number;
+  readonly pagesStored?: number;
+  /** From the cluster's files. */
+  readonly bytesRead?: number;
   readonly dataChecksums: boolean;
   readonly badPages: readonly { readonly path: string; readonly blocks: readonly number[] }[];
   readonly pgrecallVersion: string;
@@ -80,6 +91,12 @@ export const checkBackupRecord: Check = fields({
   note: text(),
   tablespaces: listOf(fields({ oid: integer(1, 0xffff_ffff), path: text(), name: optional(text()) })),
   databases: optional(listOf(fields({ oid: integer(1, 0xffff_ffff), name: text() }))),
+  reference: optional(matching(/^[A-Za-z0-9._-]{1,128}$/)),
+  evidence: optional(oneOf('all', 'wal', 'page-lsn', 'sums')),
+  fallback: optional(text()),
+  pagesRead: optional(integer()),
+  pagesStored: optional(integer()),
+  bytesRead: optional(integer()),
   dataChecksums: flag,
   badPages: listOf(fields({ path: text(), blocks: listOf(integer(0, 0xffff_ffff)) })),
   pgrecallVersion: text(64),

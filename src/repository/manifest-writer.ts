@@ -46,6 +46,11 @@ export class ManifestWriter {
     return this.#writer.sizeBytes;
   }
 
+  /** Every pack that the maps so far refer to. */
+  get packs(): PackId[] {
+    return [...this.#packs.keys()];
+  }
+
   readonly #indexOf = (pack: PackId): number => {
     let index = this.#packs.get(pack);
     if (index === undefined) {

@@ -151,6 +151,7 @@ export class BackupRig implements AsyncDisposable {
       keep: false,
       walTimeoutMs: 30_000,
       now: () => new Date(),
+      randomBytes,
       signal: AbortSignal.timeout(120_000),
       onProgress: () => undefined,
       say: () => undefined,

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { WalStore } from '../../src/archive/wal-store.ts';
-import { chunkBytes } from '../../src/backup/copy-items.ts';
 import { copyHere } from '../../src/backup/copying.ts';
 import { takeHotBackup, type HotBackupOptions } from '../../src/backup/hot-backup.ts';
-import { createPageKernel } from '../../src/postgres/page-kernel.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
 import { openWithAccess, type Repository } from '../../src/repository/repository.ts';
 import { executeRestore, type ExecuteRestoreOptions } from '../../src/restore/execute-restore.ts';
 import { ExtentReader } from '../../src/repository/extent-reader.ts';
+import type { RestoreReport } from '../../src/restore/restore-over.ts';
 import type { RestorePlan } from '../../src/restore/restore-plan.ts';
 import { restoreHere } from '../../src/restore/restoring.ts';
 import { parseTarget } from '../../src/restore/target.ts';
@@ -22,9 +22,6 @@ import { MadeUpServer, type MadeUpCluster } from './made-up-cluster.ts';
 import { noon } from './test-repository.ts';
 
 /* Backup and restore of a made-up cluster in this thread, into any storage. */
-
-/** One for all backups: each has gigabytes of addresses to itself. */
-const kernel = createPageKernel(chunkBytes);
 
 /** The repository over another storage, as another process opens it. */
 export function reopened(repository: Repository, storage: Storage): ClusterRepository {
@@ -43,11 +40,12 @@ export async function backUpMadeUp(
     store: new WalStore(cluster, made.incarnation),
     server: new MadeUpServer(),
     dataDirectory: made.dataDirectory,
-    copying: (startLsn) => copyHere(cluster, startLsn, kernel),
+    copying: (startLsn) => copyHere(cluster, startLsn),
     note: '',
     keep: false,
     walTimeoutMs: 0,
     now: noon,
+    randomBytes,
     signal: new AbortController().signal,
     onProgress: () => undefined,
     say: () => undefined,
@@ -110,10 +108,10 @@ export async function restoreMadeUp(
   backup: BackupRecord,
   directory: string,
   changes: Partial<ExecuteRestoreOptions> = {},
-): Promise<void> {
+): Promise<RestoreReport> {
   const restoring = changes.restoring ?? restoreHere(cluster);
   try {
-    await executeRestore({
+    return await executeRestore({
       cluster,
       store: new WalStore(cluster, made.incarnation),
       plan: planFor(backup),

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { readBackup, sameFiles } from '../../test/support/made-up-backup.ts';
+import { MadeUpCluster, madeUpPages } from '../../test/support/made-up-cluster.ts';
+import { changedBlocks, checkSums, MadeUpIncrements } from '../../test/support/made-up-increments.ts';
+import { testRepository } from '../../test/support/test-repository.ts';
+import { lsn } from '../postgres/lsn.ts';
+import { pageBytes } from '../postgres/page.ts';
+import type { Evidence } from './look-at-file.ts';
+
+const relations = ['base/5/16384', 'base/5/16385', 'base/5/16386_init'];
+/** Told by identity and contents, whatever WAL says. */
+const others = ['base/5/16384_fsm', 'base/5/16384_vm', 'pg_xact/0000', 'postgresql.conf'];
+
+/** So small that a file has several, and a change leaves some as they were. */
+const pieceBytes = 40 * pageBytes;
+
+/** A change to one file between two copies. */
+type Change =
+  | { readonly kind: 'write'; readonly blocks: readonly number[] }
+  | { readonly kind: 'resize'; readonly bytes: number }
+  | { readonly kind: 'cut and grow'; readonly to: number; readonly pages: number }
+  | { readonly kind: 'make anew'; readonly pages: number }
+  | { readonly kind: 'remove' };
+
+const changeArbitrary: fc.Arbitrary<Change> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('write' as const),
+      blocks: fc.array(fc.nat({ max: 139 }), { maxLength: 8 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('resize' as const), bytes: fc.nat({ max: 130 * pageBytes }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('resize' as const),
+      bytes: fc.nat({ max: 130 }).map((pages) => pages * pageBytes),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('cut and grow' as const),
+      to: fc.nat({ max: 130 }),
+      pages: fc.nat({ max: 30 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('make anew' as const), pages: fc.nat({ max: 130 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const) }) },
+);
+
+interface Step {
+  readonly evidence: Evidence['kind'];
+  readonly changes: readonly { readonly path: string; readonly change: Change }[];
+  /** Blocks that WAL names although they are as they were. */
+  readonly superfluous: readonly number[];
+}
+
+const stepArbitrary: fc.Arbitrary<Step> = fc.record({
+  evidence: fc.constantFrom('wal', 'wal', 'page-lsn', 'sums', 'all'),
+  changes: fc.array(fc.record({ path: fc.constantFrom(...relations, ...others), change: changeArbitrary }), {
+    maxLength: 6,
+  }),
+  superfluous: fc.array(fc.nat({ max: 139 }), { maxLength: 4 }),
+});
+
+/** Plays changes on the disk, and notes which blocks WAL would name. */
+class Player {
+  readonly #made: MadeUpCluster;
+  readonly named = new Map<string, Set<number> | 'whole'>();
+  #seed = 0;
+  readonly #pageLsn: bigint;
+
+  constructor(made: MadeUpCluster, step: number) {
+    this.#made = made;
+    this.#seed = step * 1000;
+    this.#pageLsn = lsnOf(step);
+  }
+
+  play(path: string, change: Change): void {
+    const old = this.#read(path);
+    if (change.kind === 'remove') {
+      rmSync(this.#made.path(path), { force: true });
+      this.named.set(path, 'whole');
+    } else if (change.kind === 'make anew' || !old) {
+      rmSync(this.#made.path(path), { force: true });
+      const pages = change.kind === 'make anew' ? change.pages : 3;
+      this.#made.write(path, madeUpPages(pages, { seed: (this.#seed += 1), pageLsn: this.#pageLsn }));
+      this.named.set(path, 'whole');
+    } else if (change.kind === 'write') {
+      const pages = Math.floor(old.length / pageBytes);
+      for (const block of change.blocks) if (pages > 0) this.#write(path, block % pages);
+    } else if (change.kind === 'resize') {
+      this.#resize(path, old.length, change.bytes);
+    } else {
+      const pages = Math.floor(old.length / pageBytes);
+      const to = Math.min(pages, change.to);
+      this.#resize(path, old.length, to * pageBytes);
+      for (let block = to; block < to + change.pages; block += 1) this.#write(path, block);
+    }
+  }
+
+  #read(path: string): Buffer | undefined {
+    try {
+      return readFileSync(this.#made.path(path));
+    } catch {
+      return undefined;
+    }
+  }
+
+  #write(path: string, block: number): void {
+    const bytes = this.#read(path) ?? Buffer.alloc(0);
+    const page = madeUpPages(1, { first: block, seed: (this.#seed += 1), pageLsn: this.#pageLsn });
+    const whole = Buffer.alloc(Math.max(bytes.length, (block + 1) * pageBytes));
+    whole.set(bytes);
+    whole.set(page, block * pageBytes);
+    this.#overwrite(path, whole);
+    this.#name(path, block);
+  }
+
+  /** Growth leaves zeros, which WAL need not name; what is cut off is named as far as it comes back. */
+  #resize(path: string, before: number, bytes: number): void {
+    truncateSync(this.#made.path(path), bytes);
+    if (bytes >= before) return;
+    for (let block = Math.floor(bytes / pageBytes); block < 140; block += 1) this.#name(path, block);
+  }
+
+  #name(path: string, block: number): void {
+    const named = this.named.get(path);
+    if (named === 'whole') return;
+    if (named) named.add(block);
+    else this.named.set(path, new Set([block]));
+  }
+
+  /** Without another inode. */
+  #overwrite(path: string, bytes: Buffer): void {
+    writeFileSync(this.#made.path(path), bytes);
+  }
+}
+
+/** Of pages written in a step; and where a copy after that step starts. */
+function lsnOf(step: number): bigint {
+  return BigInt(step) * 0x1000n;
+}
+
+describe('copies that build on each other', () => {
+  it('have what the data directory has, whatever changed and however that is told', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(stepArbitrary, { minLength: 1, maxLength: 6 }), async (steps) => {
+        using made = new MadeUpCluster();
+        for (const [i, path] of [...relations, ...others].entries())
+          made.write(path, madeUpPages(10 + i * 17, { seed: i }));
+        const increments = new MadeUpIncrements(made, (await testRepository()).cluster('main'), pieceBytes);
+        await increments.copy({ kind: 'all' });
+        for (const [i, step] of steps.entries()) {
+          // A tick of the file system’s clock: a time of change is another one then.
+          await sleep(12);
+          const player = new Player(made, i + 1);
+          for (const { path, change } of step.changes) player.play(path, change);
+          const expected = increments.present();
+          const { id } = await increments.copy(evidenceOf(step, player, i + 1));
+          sameFiles(onlyFiles(await readBackup(increments.cluster, id)), expected);
+          await checkSums(increments.cluster, id);
+        }
+      }),
+      { numRuns: Number(process.env['PGRECALL_TEST_RUNS'] ?? 25) },
+    );
+  });
+});
+
+function evidenceOf({ evidence, superfluous }: Step, player: Player, step: number): Evidence {
+  if (evidence === 'page-lsn') return { kind: evidence, sinceLsn: lsn(lsnOf(step)) };
+  if (evidence !== 'wal') return { kind: evidence };
+  const named = new Map<string, readonly number[] | 'whole'>(relations.map((path) => [path, superfluous]));
+  for (const [path, blocks] of player.named) {
+    if (!relations.includes(path)) continue;
+    named.set(path, blocks === 'whole' ? 'whole' : [...new Set([...blocks, ...superfluous])]);
+  }
+  return { kind: 'wal', changed: changedBlocks(named) };
+}
+
+function onlyFiles(found: ReadonlyMap<string, Buffer | string>): Map<string, Buffer> {
+  const files = new Map<string, Buffer>();
+  for (const [path, content] of found) if (Buffer.isBuffer(content)) files.set(path, content);
+  return files;
+}
+
+void assert;

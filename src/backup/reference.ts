@@ -1,0 +1,75 @@
+import { hasCode } from '../errors/pgrecall-error.ts';
+import { decodeControlFile } from '../postgres/control-file.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+import { claimReferences } from '../repository/claim.ts';
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { LockOptions } from '../repository/lock.ts';
+import type { ManifestReader } from '../repository/manifest-reader.ts';
+import { chooseReference, type WantedBackup } from './choose-reference-plan.ts';
+import { chooseId } from './write-backup.ts';
+
+/** A backup that another one builds on: claimed, so that nothing of it is deleted meanwhile, and its manifest open. */
+export interface Reference {
+  readonly record: BackupRecord;
+  readonly manifest: ManifestReader;
+  /** The server's at that time, as its pg_control says. */
+  readonly walLevel: string;
+}
+
+/** What is settled before a backup begins. */
+export interface Prepared extends AsyncDisposable {
+  readonly id: string;
+  readonly type: BackupRecord['type'];
+  readonly reference: Reference | undefined;
+  /** Why it is not of the type that was wanted. */
+  readonly instead: string | undefined;
+}
+
+/**
+ * Chooses what the backup builds on, claims it and opens it. One that is expired at this very moment is passed over. Throws
+ * what reading the repository throws.
+ */
+export async function prepareBackup(
+  cluster: ClusterRepository,
+  wanted: WantedBackup,
+  startedAt: Date,
+  lock: LockOptions,
+): Promise<Prepared> {
+  for (;;) {
+    const backups = await cluster.listBackups({ onDamaged: () => undefined });
+    const plan = chooseReference(backups, wanted);
+    const id = await chooseId(cluster, startedAt, plan.type);
+    if (!plan.reference) {
+      return { id, type: plan.type, reference: undefined, instead: plan.instead, [Symbol.asyncDispose]: nothing };
+    }
+    const record = plan.reference;
+    await using stack = new AsyncDisposableStack();
+    try {
+      const claim = await claimReferences(cluster, id, [record.id], lock);
+      // The backup is what it is; a claim that stays is that of a dead process soon.
+      stack.defer(async () => claim.release().catch(() => undefined));
+    } catch (error) {
+      if (hasCode(error, 'reference-expired')) continue;
+      throw error;
+    }
+    const manifest = stack.use(await cluster.openManifest(record.id));
+    const reference = { record, manifest, walLevel: await walLevelOf(manifest) };
+    const held = stack.move();
+    return {
+      id,
+      type: plan.type,
+      reference,
+      instead: plan.instead,
+      [Symbol.asyncDispose]: async () => held.disposeAsync(),
+    };
+  }
+}
+
+async function nothing(): Promise<void> {
+  // Nothing is held.
+}
+
+async function walLevelOf(manifest: ManifestReader): Promise<string> {
+  const bytes = await manifest.attachment('pg_control');
+  return bytes ? decodeControlFile(bytes).walLevel : 'minimal';
+}
