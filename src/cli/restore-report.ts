@@ -33,8 +33,9 @@ export function describeRestore({ plan, directory, tablespaces, databases, place
     ...(place ? describeLosses(place) : []),
     ...plan.replayedTablespaces.map(({ oid, path }) => `make ${path}, where replay makes tablespace ${oid}`),
     ...leftOutSteps(databases),
-    `replay WAL from ${backup.startLsn} on timeline ${plan.timeline} to ${describeTarget(plan.request)}`,
   ];
+  if (plan.startsAsItWas === true) return numbered([...steps, ...asItWas(plan)]);
+  steps.push(`replay WAL from ${backup.startLsn} on timeline ${plan.timeline} to ${describeTarget(plan.request)}`);
   if (stop.kind === 'record') {
     const time = stop.time === undefined ? '' : `, transaction of ${formatTimestamp(stop.time)}`;
     steps.push(`recovery stops at ${formatLsn(stop.lsn)} (timeline ${stop.timeline}${time})`);
@@ -44,7 +45,19 @@ export function describeRestore({ plan, directory, tablespaces, databases, place
     steps.push(
       `then ${{ pause: 'it pauses, for you to look and pgrecall resume', promote: 'the server opens for work on a new timeline', shutdown: 'the server shuts down' }[plan.request.action]}`,
     );
+  return numbered(steps);
+}
+
+function numbered(steps: readonly string[]): string[] {
   return steps.map((step, i) => `${i + 1}. ${step}`);
+}
+
+/** Of a cold backup that nothing goes on from. */
+function asItWas({ backup }: RestorePlan): string[] {
+  return [
+    `no recovery: nothing is archived that goes on from ${backup.endLsn}`,
+    `then the server starts as it was when it ended, on timeline ${backup.timeline}`,
+  ];
 }
 
 function describeBackup({ id, stoppedAt, sizeBytes }: RestorePlan['backup']): string {
