@@ -53,11 +53,12 @@ export interface GatheredEvidence {
 
 export async function gatherEvidence(sources: EvidenceSources): Promise<GatheredEvidence> {
   const { unfit, reference } = sources;
-  const { record, walLevel } = reference;
+  const { record } = reference;
   if (unfit !== undefined) return { evidence: { kind: 'sums' }, fallback: unfit };
   const sinceLsn = parseLsn(record.startLsn);
   const byPageLsn = { kind: 'page-lsn', sinceLsn } as const;
-  if (walLevel === 'minimal') {
+  // A cold one says with which it was taken; hot ones are not taken with minimal.
+  if (record.walLevel === 'minimal') {
     return { evidence: byPageLsn, fallback: `wal_level was minimal when ${record.id} was taken` };
   }
   const found = await readWithMissing(sources, sinceLsn);

@@ -1,5 +1,4 @@
 import { hasCode } from '../errors/pgrecall-error.ts';
-import { decodeControlFile } from '../postgres/control-file.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { claimReferences } from '../repository/claim.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
@@ -12,8 +11,6 @@ import { chooseId } from './write-backup.ts';
 export interface Reference {
   readonly record: BackupRecord;
   readonly manifest: ManifestReader;
-  /** The server's at that time, as its pg_control says. */
-  readonly walLevel: string;
 }
 
 /** What is settled before a backup begins. */
@@ -53,7 +50,7 @@ export async function prepareBackup(
       throw error;
     }
     const manifest = stack.use(await cluster.openManifest(record.id));
-    const reference = { record, manifest, walLevel: await walLevelOf(manifest) };
+    const reference = { record, manifest };
     const held = stack.move();
     return {
       id,
@@ -67,9 +64,4 @@ export async function prepareBackup(
 
 async function nothing(): Promise<void> {
   // Nothing is held.
-}
-
-async function walLevelOf(manifest: ManifestReader): Promise<string> {
-  const bytes = await manifest.attachment('pg_control');
-  return bytes ? decodeControlFile(bytes).walLevel : 'minimal';
 }

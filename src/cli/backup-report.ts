@@ -10,6 +10,8 @@ export function exitStatusOf(record: BackupRecord): number {
 
 /** Says what a backup has become: warnings to stderr, the answer to stdout. */
 export function reportBackup(record: BackupRecord, context: CliContext): void {
+  const fallback = describeFallback(record);
+  if (fallback !== undefined) context.stderr(`warning: ${fallback}`);
   for (const warning of record.warnings) context.stderr(`warning: ${warning}`);
   for (const { path, blocks } of record.badPages) {
     context.stderr(
@@ -20,8 +22,27 @@ export function reportBackup(record: BackupRecord, context: CliContext): void {
     context.stdout(JSON.stringify(record, undefined, 2));
     return;
   }
+  const evidence = describeEvidence(record);
   const seconds = (Date.parse(record.stoppedAt) - Date.parse(record.startedAt)) / 1000;
   context.stdout(
     `${record.id}  ${record.type}, ${record.files} files, ${formatBytes(record.sizeBytes)}, stored in ${formatBytes(record.storedBytes)}, ${formatDuration(seconds)}`,
   );
+  if (record.reference !== undefined && evidence !== undefined) context.stdout(evidence);
+}
+
+const told = { wal: 'by WAL', 'page-lsn': 'by page LSNs', sums: 'by contents' } as const;
+
+/** What was read and stored, and how it was told what had changed; `undefined` for a backup that does not say. */
+export function describeEvidence(record: BackupRecord): string | undefined {
+  const { evidence, reference, pagesRead, pagesStored, bytesRead } = record;
+  if (evidence === undefined || pagesRead === undefined || pagesStored === undefined) return undefined;
+  const pages = `${pagesRead} pages read (${formatBytes(bytesRead ?? 0)}), ${pagesStored} stored`;
+  return evidence === 'all' ? pages : `${pages}; changes since ${reference} told ${told[evidence]}`;
+}
+
+/** Why the backup is not what it could have been; `undefined` where it is. */
+export function describeFallback({ evidence, fallback }: BackupRecord): string | undefined {
+  if (fallback === undefined || evidence === undefined) return undefined;
+  const instead = evidence === 'all' ? 'this is a full backup' : `changes are told ${told[evidence]}`;
+  return `${instead}: ${fallback}`;
 }

@@ -4,9 +4,10 @@ import { backupServer, estimateSize, readServerFacts } from '../backup/backup-se
 import { takeHotBackup } from '../backup/hot-backup.ts';
 import { gatherNamesBeside } from '../backup/relation-names.ts';
 import { SqlSession } from '../connection/sql-session.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
 import { exitStatusOf, reportBackup } from './backup-report.ts';
 import { openCluster, repositoryForThreads } from './cluster-access.ts';
-import type { RunCommand } from './command.ts';
+import type { Options, RunCommand } from './command.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 import { startProgress } from './progress.ts';
 
@@ -15,13 +16,11 @@ const defaultWalTimeoutMs = 600_000;
 /** `pgrecall backup CLUSTER`: exit 3 where the backup is complete but has pages with wrong checksums. */
 export const runBackup: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
-  const type = textOption(options, 'type') ?? 'full';
-  if (type !== 'full') {
-    throw new PgrecallError('usage', `--type is "${type}"; this version takes full backups`, {
-      hint: 'leave --type out, or say full',
-    });
+  const { type, independent } = typeOption(options);
+  if (flagOption(options, 'cold')) {
+    if (type !== 'full') throw new PgrecallError('usage', `--cold takes full backups; --type is "${type}"`);
+    return (await import('./backup-cold.ts')).runColdBackup(arguments_, context);
   }
-  if (flagOption(options, 'cold')) return (await import('./backup-cold.ts')).runColdBackup(arguments_, context);
   if (flagOption(options, 'stop')) throw new PgrecallError('usage', '--stop goes with --cold');
   const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
   const jobs = numberOption(options, 'jobs', 1) ?? access.config.jobs;
@@ -48,6 +47,8 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       server: backupServer(session),
       dataDirectory,
       copying: (startLsn) => copyInThreads(repositoryForThreads(access), access.config.name, startLsn, jobs),
+      type,
+      independent,
       note: textOption(options, 'note') ?? '',
       keep: flagOption(options, 'keep'),
       gatherNames: (signal) => gatherNamesBeside({ connection: access.config.connection, signal }),
@@ -65,6 +66,20 @@ export const runBackup: RunCommand = async (arguments_, context) => {
     progress.end();
   }
 };
+
+const types: readonly BackupRecord['type'][] = ['full', 'differential', 'incremental'];
+
+/** Throws `usage`. */
+function typeOption(options: Options): { readonly type: BackupRecord['type']; readonly independent: boolean } {
+  const text = textOption(options, 'type') ?? 'full';
+  const type = types.find((known) => known === text);
+  if (!type) throw new PgrecallError('usage', `--type is "${text}"; expected ${types.join(', ')}`);
+  const independent = flagOption(options, 'independent');
+  if (independent && type !== 'full') {
+    throw new PgrecallError('usage', `--independent goes with a full backup; --type is "${type}"`);
+  }
+  return { type, independent };
+}
 
 /** Asks the server how much there is, beside the backup: an answer that comes late or never harms nothing. */
 async function showTotal(connection: string, total: (bytes: number) => void): Promise<void> {

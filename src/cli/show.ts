@@ -2,6 +2,7 @@ import { describeRelation } from '../postgres/relation-names.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { FileNames, describeFile } from '../restore/file-names.ts';
+import { describeEvidence, describeFallback } from './backup-report.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
@@ -58,6 +59,8 @@ function describe(record: BackupRecord): [string, string][] {
     ['segments', `${record.startSegment} to ${record.stopSegment}`],
     ['content', `${record.files} files, ${formatBytes(record.sizeBytes)}`],
     ['stored', `${formatBytes(record.storedBytes)} in ${record.packs.length} pack(s)`],
+    ...rows('changes', describeEvidence(record)),
+    ...rows('fallback', describeFallback(record)),
     ['page checksums', record.dataChecksums ? `on, ${badPages(record)}` : 'off in this cluster'],
     ['keep', record.keep ? 'yes' : 'no'],
     ['note', record.note === '' ? '-' : record.note],
@@ -65,13 +68,16 @@ function describe(record: BackupRecord): [string, string][] {
       'tablespace',
       `${name ?? oid} (${oid}) at ${path}`,
     ]),
-    ...(record.databases
-      ? [['databases', record.databases.map(({ name }) => name).join(', ')] satisfies [string, string]]
-      : []),
+    ...rows('databases', record.databases?.map(({ name }) => name).join(', ')),
     ...record.outsideFiles.map((path): [string, string] => ['outside', path]),
     ...record.warnings.map((warning): [string, string] => ['warning', warning]),
     ['taken with', `pgrecall ${record.pgrecallVersion}`],
   ];
+}
+
+/** None where there is nothing to say. */
+function rows(name: string, text: string | undefined): [string, string][] {
+  return text === undefined ? [] : [[name, text]];
 }
 
 function badPages(record: BackupRecord): string {
