@@ -39,15 +39,18 @@ export const runColdBackup: RunCommand = async (arguments_, context) => {
   const config = await context.cluster(name);
   const stop = flagOption(options, 'stop');
   const dataDirectory = config.dataDirectory ?? (await askDirectory(config));
-  if (!stop) requireAtRest(dataDirectory);
   // What would refuse the backup does so before the server is touched.
+  const { control } = readControlFile(dataDirectory);
+  if (!stop) requireAtRest(dataDirectory);
   await asRepositoryOwner(context, name, async ({ cluster, incarnation }) => {
-    checkIncarnation(cluster.name, incarnation, readControlFile(dataDirectory).control, dataDirectory);
+    checkIncarnation(cluster.name, incarnation, control, dataDirectory);
   });
   const stopTimeoutMs = secondsOption(options, 'timeout') ?? defaultStopTimeoutMs;
   // As root while this process still is.
   const keeper =
-    stop && isServerRunning(dataDirectory) ? await keep(config, dataDirectory, stopTimeoutMs, context) : undefined;
+    stop && isServerRunning(dataDirectory)
+      ? await keep(config, { dataDirectory, major: control.postgresMajor, stopTimeoutMs }, context)
+      : undefined;
   let record: BackupRecord | undefined;
   let failure: unknown;
   try {
@@ -84,17 +87,16 @@ async function askDirectory({ name, connection }: ClusterConfig): Promise<string
 
 async function keep(
   config: ClusterConfig,
-  dataDirectory: string,
-  stopTimeoutMs: number,
+  server: { readonly dataDirectory: string; readonly major: number; readonly stopTimeoutMs: number },
   context: CliContext,
 ): Promise<ServerKeeper> {
   const { pgBin, stateDirectory } = config;
-  const { control } = readControlFile(dataDirectory);
+  const { dataDirectory, major, stopTimeoutMs } = server;
   const owner = ownerOf(dataDirectory);
   giveDirectoryTo(stateDirectory, owner);
   await actingAs(owner, async () => mkdirSync(stateDirectory, { recursive: true, mode: 0o700 }));
   const [programs, startedBy] = await Promise.all([
-    findPrograms({ major: control.postgresMajor, env: context.env, ...(pgBin === undefined ? {} : { pgBin }) }),
+    findPrograms({ major, env: context.env, ...(pgBin === undefined ? {} : { pgBin }) }),
     findHowStarted({
       dataDirectory,
       pid: readPostmasterPid(dataDirectory)?.pid ?? 0,
