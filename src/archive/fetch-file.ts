@@ -3,6 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
+import { release } from '../repository/compression.ts';
+import { isCompressed } from '../repository/sealed-format.ts';
 import type { SealedReader } from '../repository/sealed-reader.ts';
 import type { WalStore } from './wal-store.ts';
 
@@ -50,6 +52,8 @@ async function copyBlobs(reader: SealedReader, descriptor: number, segmentBytes:
       const plain = await reader.read(blob);
       writeFully(descriptor, plain, position);
       position += plain.length;
+      // Else it may be a part of what was read ahead.
+      if (isCompressed(blob)) release(plain);
     }
     if (position !== segmentBytes) {
       throw new PgrecallError(

@@ -42,3 +42,13 @@ export function decompress(frame: Uint8Array, plainBytes: number): Buffer {
   if (plain.length !== plainBytes) throw new Error(`expected ${plainBytes} bytes, found ${plain.length}`);
   return plain;
 }
+
+/**
+ * Gives back the memory of what `compress` or `decompress` made when nobody will look at it any more: left to garbage
+ * collection, such buffers gather, and set it off again and again.
+ */
+export function release(made: Uint8Array): void {
+  const { buffer } = made;
+  // Small ones are parts of a buffer that others use.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);
+}

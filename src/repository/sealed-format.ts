@@ -29,6 +29,11 @@ export const headerBytes = 80;
 export const trailerBytes = 32;
 export const tagBytes = 16;
 
+/** Whether a blob is a compressed chunk: one that would not become shorter is stored as it is. */
+export function isCompressed(blob: { readonly storedBytes: number; readonly plainBytes: number }): boolean {
+  return blob.storedBytes < blob.plainBytes + tagBytes;
+}
+
 /** The largest plaintext of one blob, whatever its kind. */
 export const maxBlobBytes = 67_108_864;
 

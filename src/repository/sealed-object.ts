@@ -1,5 +1,6 @@
 import type { ObjectReader, ObjectWriter } from '../storage/storage.ts';
 import { objectTooShort } from '../storage/storage-errors.ts';
+import { release } from './compression.ts';
 import type { PreparedContent } from './content-digest.ts';
 import { maxChunkBytes } from './pack-id.ts';
 import { damaged, type ObjectKind } from './sealed-format.ts';
@@ -40,12 +41,13 @@ export async function writeParts(writer: SealedWriter, parts: Iterable<Uint8Arra
   await writer.finish();
 }
 
-/** Stores what `prepareContent` made, and finishes the object. */
+/** Stores what `prepareContent` made, whose memory goes with it, and finishes the object. */
 export async function writePrepared(writer: SealedWriter, content: PreparedContent): Promise<void> {
   try {
     for (const chunk of content.chunks) {
       const appended = writer.appendCompressed(chunk);
       if (appended instanceof Promise) await appended;
+      if (chunk.payload.length < chunk.plainBytes) release(chunk.payload);
     }
   } catch (error) {
     await writer.abort();

@@ -2,7 +2,7 @@ import { ByteWriter } from '../bytes/byte-writer.ts';
 import { PgrecallError, assert } from '../errors/pgrecall-error.ts';
 import type { ObjectWriter, PutOptions, Storage } from '../storage/storage.ts';
 import { BlobSeal, sealedBound, type CompressedChunk } from './blob-seal.ts';
-import { compress, type Compression } from './compression.ts';
+import { compress, release, type Compression } from './compression.ts';
 import type { BlobLocation } from './pack-id.ts';
 import { encodeHeader, encodeTrailer, headerBytes, maxBlobBytes, trailerBytes } from './sealed-format.ts';
 import type { BlobRole, ObjectKind } from './sealed-format.ts';
@@ -97,7 +97,10 @@ export class SealedWriter {
   }
 
   #add(plain: Uint8Array, role: BlobRole): BlobLocation {
-    return this.#addCompressed({ payload: compress(plain, this.#compression), plainBytes: plain.length }, role);
+    const payload = compress(plain, this.#compression);
+    const location = this.#addCompressed({ payload, plainBytes: plain.length }, role);
+    if (payload !== plain) release(payload);
+    return location;
   }
 
   #addCompressed(chunk: CompressedChunk, role: BlobRole): BlobLocation {
