@@ -29,7 +29,7 @@ export const runWalArchive: RunCommand = async (arguments_, context) => {
   });
   void lock;
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
-  await using pool = pushInThreads(archiveForThreads(access), jobs);
+  await using pool = pushInThreads(access.store, archiveForThreads(access), jobs);
   const result = await runArchiver({
     walDirectory: join(dataDirectory, 'pg_wal'),
     acknowledgements,

@@ -25,7 +25,7 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   });
   void lock;
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
-  await using pool = fetchInThreads(archiveForThreads(access), jobs);
+  await using pool = fetchInThreads(access.store, archiveForThreads(access), jobs);
   const recovering = textOption(options, 'while');
   const { fetched } = await runPrefetcher({
     directory,

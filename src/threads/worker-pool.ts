@@ -36,6 +36,12 @@ export class WorkerPool<Task, Result> {
     this.#threads = Array.from({ length: now }, () => startThread(options));
   }
 
+  /** The fewest tasks that a thread has to do; 0 where one is still to be started. */
+  get fewestWaiting(): number {
+    if (this.#threads.length < this.size) return 0;
+    return Math.min(...this.#threads.map(({ waiting }) => waiting.size));
+  }
+
   /** Has one thread do it. Rejects with what the thread threw; an error of ours stays one. */
   async run(task: Task): Promise<Result> {
     let best = this.#threads[0];
