@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
 import { announcement } from './announced-process.ts';
 import { archiverDirectory } from './archive-command.ts';
+import { Bell } from './bell.ts';
 
 /**
  * What the archiver tells the script (archive-command.ts). Nothing here need survive a power cut: what is lost is
@@ -10,9 +11,12 @@ import { archiverDirectory } from './archive-command.ts';
  */
 export class Acknowledgements {
   readonly directory: string;
+  /** At which the script waits, where it hangs. */
+  readonly bell: Bell;
 
   constructor(stateDirectory: string) {
     this.directory = archiverDirectory(stateDirectory);
+    this.bell = new Bell(join(this.directory, 'bell'));
     for (const name of ['ok', 'failed']) mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
   }
 
@@ -27,10 +31,12 @@ export class Acknowledgements {
   stored(name: string, identity: string): void {
     this.#write(join('ok', name), `${identity}\n`);
     remove(join(this.directory, 'failed', name));
+    this.bell.ring();
   }
 
   failed(name: string, identity: string, reason: string): void {
     this.#write(join('failed', name), `${identity}\n${reason}\n`);
+    this.bell.ring();
   }
 
   /** Forgets those of files that no longer wait: the server has taken note of them. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,9 +58,12 @@ class Site {
   }
 }
 
-/** A process that lives until the test ends it. */
-function someProcess(): { readonly pid: number; end(): Promise<void> } {
-  const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+/** A process that lives until the test ends it, and has a pipe open, if one is named, as the archiver has its bell. */
+function someProcess(pipe?: string): { readonly pid: number; end(): Promise<void> } {
+  const child =
+    pipe === undefined
+      ? spawn('sleep', ['60'], { stdio: 'ignore' })
+      : spawn('sh', ['-c', 'exec 5<>"$1"; exec sleep 60', 'sh', pipe], { stdio: 'ignore' });
   const ended = new Promise<void>((resolve) => {
     child.on('exit', () => resolve());
   });
@@ -186,6 +189,49 @@ describe('the archive_command', () => {
       assert.equal(site.launcher.calls[1], 'push', leave);
       await archiver.end();
     }
+  });
+
+  it('pushes itself when the archiver dies while it waits for the bell', async () => {
+    const site = new Site();
+    const bell = join(site.acknowledgements.directory, 'bell');
+    execFileSync('mkfifo', [bell]);
+    const archiver = someProcess(bell);
+    site.acknowledgements.announce(archiver.pid);
+    const archived = site.archive();
+    await sleep(100);
+    assert.deepEqual(site.launcher.calls, []);
+    await archiver.end();
+    assert.deepEqual([(await archived).status, (await archived).stderr], [0, '']);
+    assert.equal(site.launcher.calls[1], 'push');
+    // Who finds the bell then finds nobody at it, and does not wait.
+    assert.equal((await site.archive()).status, 0);
+  });
+
+  it('hears the bell of an archiver, and then the reason for a failure', async () => {
+    const site = new Site();
+    const { acknowledgements } = site;
+    await acknowledgements.bell.hang();
+    acknowledgements.announce(process.pid);
+    const archived = site.archive();
+    await sleep(100);
+    acknowledgements.stored('000000010000000000000006', '1 2 3');
+    await sleep(100);
+    acknowledgements.failed(name, site.identity(), 'error[disk-full]: no space left');
+    assert.deepEqual([(await archived).status, (await archived).stderr], [1, 'error[disk-full]: no space left\n']);
+    acknowledgements.bell.close();
+    assert.deepEqual(site.launcher.calls, []);
+  });
+
+  it('pushes itself when a living archiver says nothing of the file for half a minute', async () => {
+    const site = new Site();
+    await site.acknowledgements.bell.hang();
+    site.acknowledgements.announce(process.pid);
+    const archived = site.archive();
+    const ticking = setInterval(() => site.acknowledgements.bell.tick(), 5);
+    assert.equal((await archived).status, 0);
+    clearInterval(ticking);
+    site.acknowledgements.bell.close();
+    assert.equal(site.launcher.calls[1], 'push');
   });
 
   it('does not wait for a process that has the number of an archiver long dead', async () => {

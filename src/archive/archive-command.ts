@@ -1,4 +1,5 @@
 import { announcedRunsScript } from './announced-process.ts';
+import { bellScript } from './bell.ts';
 
 /*
  * The script that PostgreSQL calls for each finished WAL file (archive_command): plain POSIX sh, so that the usual
@@ -15,6 +16,7 @@ import { announcedRunsScript } from './announced-process.ts';
  *   <state>/archiver/pid           the archiver's process (announced-process.ts)
  *   <state>/archiver/ok/<file>     "<inode> <size> <mtime>" of the file that was stored
  *   <state>/archiver/failed/<file> the same line, then why it could not be stored
+ *   <state>/archiver/bell          rings when there is something new in them (bell.ts)
  */
 
 export interface ScriptOptions {
@@ -36,9 +38,11 @@ export function fileIdentity(stat: { readonly ino: number; readonly size: number
   return `${stat.ino} ${stat.size} ${Math.floor(stat.mtimeMs / 1000)}`;
 }
 
-/** Waits for a running archiver: so many times so many seconds. Then the file is pushed directly. */
+/** Waits for a running archiver: so many looks, this many seconds apart or when the bell rings. Then the file is pushed directly. */
 const pollSeconds = 0.02;
 const polls = 1500;
+/** Of which a second has so many. */
+export const pollsPerTick = 50;
 
 /** An archiver that was started for a backlog ends after so long without work. */
 const idleExitSeconds = 60;
@@ -60,6 +64,7 @@ failed() {
   { read -r line && [ "$line" = "$identity" ] && cat; } <"$state/failed/$name" >&2
 }
 ${announcedRunsScript('working', '"$state/pid"')}
+${bellScript('rung', '"$state/bell"', 'working')}
 
 acknowledged && exit 0
 starter=none
@@ -78,7 +83,9 @@ fi
 tries=${polls}
 while [ "$tries" -gt 0 ]; do
   working || { [ "$starter" != none ] && kill -0 "$starter" 2>/dev/null; } || break
-  sleep ${pollSeconds}
+  told=
+  rung || sleep ${pollSeconds}
+  [ "$told" = tick ] && tries=$((tries - ${pollsPerTick - 1}))
   acknowledged && exit 0
   if [ -e "$state/failed/$name" ]; then
     failed && exit 1

@@ -38,6 +38,8 @@ export interface ArchiveResult {
 }
 
 const rescanMs = 1000;
+/** The bell ticks that often. */
+const tickMs = 1000;
 const firstRetryMs = 1000;
 const longestRetryMs = 30_000;
 
@@ -77,7 +79,9 @@ class Archiver {
     watcher.on('error', () => this.#wake());
     const onAbort = (): void => this.#wake();
     signal.addEventListener('abort', onAbort);
+    const hanging = acknowledgements.bell.hang();
     acknowledgements.announce(process.pid);
+    const ticking = setInterval(() => acknowledgements.bell.tick(), tickMs);
     let busyMs = performance.now();
     try {
       while (!signal.aborted && !this.#collapse) {
@@ -98,7 +102,10 @@ class Archiver {
     } finally {
       signal.removeEventListener('abort', onAbort);
       watcher.close();
+      clearInterval(ticking);
       acknowledgements.withdraw();
+      await hanging;
+      acknowledgements.bell.close();
     }
     if (this.#collapse) throw this.#collapse;
     if (once && this.#firstFailure) throw this.#firstFailure;

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, w
 import { dirname, join } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
 import { announcement } from './announced-process.ts';
+import { Bell } from './bell.ts';
 import {
   formatSegmentName,
   isSegmentName,
@@ -33,7 +34,10 @@ export interface PrefetcherOptions {
   readonly idleExitMs: number | undefined;
 }
 
-const tickMs = 500;
+/** How often it looks whether it is needed, and the archive for more. */
+const lookMs = 500;
+/** The bell ticks that often. */
+const tickMs = 1000;
 /** What waits to be taken has at most so many bytes, but at least two segments, and at most so many segments. */
 const aheadBytes = 268_435_456;
 const aheadSegments = 16;
@@ -58,6 +62,7 @@ export async function runPrefetcher(options: PrefetcherOptions): Promise<{ reado
 class Prefetcher {
   readonly #options: PrefetcherOptions;
   readonly #limit: number;
+  readonly #bell: Bell;
   #next: SegmentName;
   /** Announced, and not there yet. */
   readonly #coming = new Set<string>();
@@ -74,6 +79,8 @@ class Prefetcher {
     this.#options = options;
     this.#limit = Math.max(2, Math.min(aheadSegments, Math.floor(aheadBytes / options.segmentBytes)));
     this.#next = options.first;
+    // Not in the directory that is watched: every line would wake us.
+    this.#bell = new Bell(join(this.#workingDirectory, 'bell'));
   }
 
   async run(): Promise<{ readonly fetched: number }> {
@@ -81,6 +88,8 @@ class Prefetcher {
     removeEarlier(directory);
     // Apart: the directory itself is watched, and every write in it would wake us.
     mkdirSync(this.#workingDirectory, { recursive: true, mode: 0o700 });
+    const hanging = this.#bell.hang();
+    const ticking = setInterval(() => this.#bell.tick(), tickMs);
     const watcher = watch(directory, () => this.#wake());
     watcher.on('error', () => this.#wake());
     const onAbort = (): void => this.#wake();
@@ -99,7 +108,7 @@ class Prefetcher {
         await this.#announce();
         this.#fetchQueued();
         if (idleExitMs !== undefined && performance.now() - busyMs > idleExitMs) break;
-        const timer = setTimeout(() => this.#wake(), tickMs);
+        const timer = setTimeout(() => this.#wake(), lookMs);
         await woken;
         clearTimeout(timer);
       }
@@ -107,12 +116,15 @@ class Prefetcher {
     } finally {
       signal.removeEventListener('abort', onAbort);
       watcher.close();
+      clearInterval(ticking);
       while (this.#fetching > 0) {
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
       }
+      await hanging;
       rmSync(directory, { recursive: true, force: true });
+      this.#bell.close();
     }
   }
 
@@ -161,6 +173,7 @@ class Prefetcher {
     this.#waiting.clear();
     this.#next = next;
     this.#absentUntilMs = 0;
+    this.#bell.ring();
     return true;
   }
 
@@ -175,7 +188,7 @@ class Prefetcher {
       const name = this.#nameOf(next);
       if (performance.now() < this.#absentUntilMs) return;
       if (!(await this.#options.has(name).catch(() => false))) {
-        this.#absentUntilMs = performance.now() + tickMs;
+        this.#absentUntilMs = performance.now() + lookMs;
         return;
       }
       writeFileSync(this.#path(`${name}.coming`), '');
@@ -210,6 +223,7 @@ class Prefetcher {
       rmSync(this.#path(`${name}.coming`), { force: true });
       this.#coming.delete(name);
       this.#fetching -= 1;
+      this.#bell.ring();
       this.#wake();
     }
   }

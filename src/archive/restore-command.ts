@@ -1,5 +1,6 @@
 import { announcedRunsScript } from './announced-process.ts';
-import { quoteForShell, type ScriptOptions } from './archive-command.ts';
+import { pollsPerTick, quoteForShell, type ScriptOptions } from './archive-command.ts';
+import { bellScript } from './bell.ts';
 
 /*
  * The script that a recovering server calls for each WAL file that it wants (restore_command). A prefetcher
@@ -9,6 +10,7 @@ import { quoteForShell, type ScriptOptions } from './archive-command.ts';
  *   <data directory>/pg_wal/pgrecall/ahead.<boot>/<segment>           whole, to be taken
  *   <data directory>/pg_wal/pgrecall/ahead.<boot>/<segment>.coming    being fetched
  *   <data directory>/pg_wal/pgrecall/ahead.<boot>/pid                 the prefetcher's process, once it has announced the first
+ *   <data directory>/pg_wal/pgrecall/ahead.<boot>/unfinished/bell     rings when one of those that were coming is there, or will not be
  *
  * <boot> is the system's boot identifier: what was fetched ahead is not synced, and must never be taken after a power
  * cut. Exit 1 says that the archive has no such file, which ends a recovery. Nothing else that goes wrong may be
@@ -30,7 +32,7 @@ export function restoreScriptPath(dataDirectory: string): string {
   return `${dataDirectory}/pg_wal/pgrecall/restore-command`;
 }
 
-/** So many looks, this many seconds apart, at a segment that is being fetched; then it is fetched directly. */
+/** So many looks, this many seconds apart or when the bell rings, at a segment that is being fetched; then it is fetched directly. */
 const pollSeconds = 0.02;
 const polls = 1500;
 
@@ -51,6 +53,7 @@ take() {
   [ -f "$ahead/$name" ] && mv "$ahead/$name" "$path"
 }
 ${announcedRunsScript('working', '"$ahead/pid"')}
+${bellScript('rung', '"$ahead/unfinished/bell"', 'working')}
 
 take && exit 0
 starter=none
@@ -72,7 +75,9 @@ while [ "$tries" -gt 0 ]; do
   else
     [ "$starter" != none ] && kill -0 "$starter" 2>/dev/null || break
   fi
-  sleep ${pollSeconds}
+  told=
+  rung || sleep ${pollSeconds}
+  [ "$told" = tick ] && tries=$((tries - ${pollsPerTick - 1}))
   take && exit 0
   tries=$((tries - 1))
 done
