@@ -24,7 +24,10 @@ export interface Extent {
  *    1   not right after that pack's last blob   varint: offset of the blob            (unless bit 4)
  *        always                                  varint: stored bytes                  (unless bit 4)
  *    3   other plain bytes than that blob        varint: plain bytes                   (unless bit 4)
- *    2   a part of the blob                      varints: offset in its plaintext, length
+ *    5   a part that goes on where the last        varint: length
+ *        extent in that pack ended, or that
+ *        begins another blob
+ *    2   another part of the blob                varints: offset in its plaintext, length          (unless bit 5)
  *
  * File offsets need no place: each extent begins where the one before it ends, the first at 0. The blob
  * before the first one of a pack ends at 0 and has 0 plain bytes.
@@ -35,12 +38,15 @@ const jump = 2;
 const part = 4;
 const otherPlain = 8;
 const sameBlob = 16;
-const allBits = 31;
+const nextPart = 32;
+const allBits = 63;
 
 /** What is known of a pack while coding: the blob that was named last. */
 interface PackState {
   readonly index: number;
   last: BlobLocation;
+  /** Where in that blob the extent ended. */
+  end: number;
 }
 
 const nothing: BlobLocation = { offset: 0, storedBytes: 0, plainBytes: 0 };
@@ -48,12 +54,12 @@ const nothing: BlobLocation = { offset: 0, storedBytes: 0, plainBytes: 0 };
 /** Remembers the last blob of each pack, so that what follows can be told by little. */
 class CodingState {
   readonly #packs = new Map<number, PackState>();
-  current: PackState = { index: -1, last: nothing };
+  current: PackState = { index: -1, last: nothing, end: 0 };
 
   select(index: number): PackState {
     let state = this.#packs.get(index);
     if (!state) {
-      state = { index, last: nothing };
+      state = { index, last: nothing, end: 0 };
       this.#packs.set(index, state);
     }
     this.current = state;
@@ -83,10 +89,12 @@ export class FileMapEncoder {
     const jumps = !same && blob.offset !== last.offset + last.storedBytes;
     const plainDiffers = !same && blob.plainBytes !== last.plainBytes;
     const isPart = blobOffset !== 0 || lengthBytes !== blob.plainBytes;
+    const isNext = isPart && blobOffset === (same ? state.end : 0);
     into.u8(
       (changes ? otherPack : 0) |
         (jumps ? jump : 0) |
-        (isPart ? part : 0) |
+        (isPart && !isNext ? part : 0) |
+        (isNext ? nextPart : 0) |
         (plainDiffers ? otherPlain : 0) |
         (same ? sameBlob : 0),
     );
@@ -94,8 +102,10 @@ export class FileMapEncoder {
     if (jumps) into.varint(blob.offset);
     if (!same) into.varint(blob.storedBytes);
     if (plainDiffers) into.varint(blob.plainBytes);
-    if (isPart) into.varint(blobOffset).varint(lengthBytes);
+    if (isPart && !isNext) into.varint(blobOffset);
+    if (isPart) into.varint(lengthBytes);
     state.last = blob;
+    state.end = blobOffset + lengthBytes;
   }
 }
 
@@ -129,16 +139,18 @@ export class FileMapDecoder {
 
   #decode(reader: BoundedReader, fileOffset: number): Extent {
     const head = reader.u8();
-    if (head > allBits) reader.fail('an extent with unknown bits');
+    if (head > allBits || (head & part && head & nextPart)) reader.fail('an extent with unknown bits');
     const state = head & otherPack ? this.#state.select(reader.varint()) : this.#state.current;
     const pack = this.#packs[state.index];
     if (pack === undefined) return reader.fail('an extent in a pack that the manifest does not name');
     const blob = head & sameBlob ? state.last : decodeBlob(reader, head, state.last);
     if (blob.plainBytes === 0) reader.fail('an extent in a blob that was not named');
-    state.last = blob;
-    const blobOffset = head & part ? reader.varint() : 0;
-    const lengthBytes = head & part ? reader.varint() : blob.plainBytes;
+    const end = head & sameBlob ? state.end : 0;
+    const blobOffset = head & part ? reader.varint() : head & nextPart ? end : 0;
+    const lengthBytes = head & (part | nextPart) ? reader.varint() : blob.plainBytes;
     if (lengthBytes < 1 || blobOffset + lengthBytes > blob.plainBytes) reader.fail('an extent beyond its blob');
+    state.last = blob;
+    state.end = blobOffset + lengthBytes;
     return { fileOffset, lengthBytes, pack, blob, blobOffset };
   }
 }

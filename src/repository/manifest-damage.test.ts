@@ -7,7 +7,8 @@ import { ByteWriter } from '../bytes/byte-writer.ts';
 import { hasCode } from '../errors/pgrecall-error.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import type { ClusterRepository } from './cluster-repository.ts';
-import { FileMapEncoder, type Extent } from './file-map.ts';
+import type { Extent } from './file-map.ts';
+import { MapsEncoder } from './file-maps.ts';
 import type { ManifestEntry } from './manifest.ts';
 import { packIdFromBytes, type PackId } from './pack-id.ts';
 import { encodePath } from './path-text.ts';
@@ -41,6 +42,12 @@ const hostileEntries: readonly (readonly [string, readonly ManifestEntry[]])[] =
   ['a map that is too long', [{ ...appended('a', 3), sizeBytes: 3 * 262_144 - 1 }]],
   ['a large map that is too short', [{ ...appended('a', 300), sizeBytes: 301 * 262_144 }]],
   ['a file without a map', [entry('a', { sizeBytes: 1 })]],
+  ['sums that are too few', [{ ...appended('a', 3), sums: [sumsOf(95)] }]],
+  ['sums that are too many', [{ ...appended('a', 3), sums: [sumsOf(97)] }]],
+  ['sums of a large file that are too few', [{ ...appended('a', 300), sums: [sumsOf(9599)] }]],
+  ['sums of nothing', [entry('a', { sums: [sumsOf(1)] })]],
+  ['sums beyond their blob', [{ ...appended('a', 3), sums: [{ ...sumsOf(96), blobOffset: 8 }] }]],
+  ['digests of fewer extents than there are', [{ ...appended('a', 3), flags: 2, sums: [sumsOf(4)] }]],
   ['an extent of no bytes', [entry('a', { extents: [extent({ lengthBytes: 0 })] })]],
   ['an extent beyond its blob', [entry('a', { sizeBytes: 101, extents: [extent({ lengthBytes: 101 })] })]],
   ['an extent that begins beyond its blob', [entry('a', { sizeBytes: 1, extents: [extent({ blobOffset: 100 })] })]],
@@ -52,6 +59,11 @@ const hostileEntries: readonly (readonly [string, readonly ManifestEntry[]])[] =
   ['a blob of no stored bytes', [entry('a', { sizeBytes: 1, extents: [extent({}, { storedBytes: 16 })] })]],
   ['a blob stored longer than it is', [entry('a', { sizeBytes: 1, extents: [extent({}, { storedBytes: 117 })] })]],
 ];
+
+/** So many sums, alone in a blob. */
+function sumsOf(count: number): Extent {
+  return extent({ lengthBytes: count * 8 }, { storedBytes: count * 8 + 16, plainBytes: count * 8 });
+}
 
 function extent(changes: Partial<Extent>, blob: Partial<Extent['blob']> = {}): Extent {
   return {
@@ -76,8 +88,12 @@ for (const [what, entries] of hostileEntries) {
   });
 }
 
-/** Writes a manifest as `ManifestWriter` does, without its checks. */
-async function plant(cluster: ClusterRepository, entries: readonly ManifestEntry[]): Promise<void> {
+/** Writes a manifest as `ManifestWriter` does, without its checks. `change` sees the block before it is sealed. */
+async function plant(
+  cluster: ClusterRepository,
+  entries: readonly ManifestEntry[],
+  change: (block: Buffer) => void = () => undefined,
+): Promise<void> {
   const { EntryEncoder } = await import('./manifest-entry-codec.ts');
   const writer = await SealedWriter.create(
     cluster.repository.storage,
@@ -90,20 +106,21 @@ async function plant(cluster: ClusterRepository, entries: readonly ManifestEntry
   );
   const indexOf = (pack: PackId): number => packs.indexOf(pack);
   const block = new ByteWriter();
-  const encoder = new EntryEncoder(block, new FileMapEncoder(indexOf));
+  const encoder = new EntryEncoder(block, new MapsEncoder(indexOf));
   for (const one of entries) {
-    if (one.extents.length <= 64) {
-      encoder.encode(one, encodePath(one.path), { extents: one.extents, sums: [] });
+    if (one.extents.length + one.sums.length <= 64) {
+      encoder.encode(one, encodePath(one.path), one);
     } else {
       const map = new ByteWriter();
-      new FileMapEncoder(indexOf).encode(one.extents, map);
+      new MapsEncoder(indexOf).encode(one, map);
       encoder.encode(one, encodePath(one.path), {
         count: one.extents.length,
-        sumsCount: 0,
+        sumsCount: one.sums.length,
         blob: await writer.append(map.view()),
       });
     }
   }
+  change(block.view());
   const place = await writer.append(block.view());
   const files = entries.filter(({ kind }) => kind === 'file').length;
   const body = new ByteWriter().varint(packs.length);
@@ -117,19 +134,51 @@ async function plant(cluster: ClusterRepository, entries: readonly ManifestEntry
   await writer.finish(body.view());
 }
 
+const identity = { inode: 131_072, bornMicros: 1_790_000_000_123_456, changedMicros: 1_790_000_000_654_321 };
+
 test('what is planted without fault is read: the tests above fail for their own reason', async () => {
   const cluster = (await testRepository()).cluster('main');
   const good = [
     entry('', { kind: 'directory' }),
-    appended('base', 2),
+    { ...appended('base', 2), sums: [sumsOf(64)], identity },
     entry('pg_tblspc', { kind: 'directory' }),
     entry('pg_tblspc/16384', { kind: 'symlink', target: '/mnt/fast' }),
     entry('pg_tblspc/16384/PG_15_202209061', { kind: 'directory' }),
-    appended('pg_tblspc/16384/PG_15_202209061/large', 100),
+    {
+      ...appended('pg_tblspc/16384/PG_15_202209061/large', 100),
+      sums: [sumsOf(1600), { ...sumsOf(1600), fileOffset: 12_800 }],
+    },
     entry('z', { sizeBytes: 1, extents: [extent({})] }),
   ];
   await plant(cluster, good);
   assert.deepEqual(await readBack(cluster), good);
+});
+
+test('any byte of a block in place of another is refused or read, never worse', async () => {
+  const shared = sumsOf(200);
+  const part = (blobOffset: number, count: number): Extent => ({ ...shared, blobOffset, lengthBytes: count * 8 });
+  const good = [
+    entry('', { kind: 'directory' }),
+    { ...appended('base', 2), sums: [part(0, 64)], identity },
+    { ...appended('c', 3), sums: [part(512, 96)], identity: { ...identity, inode: 7, changedMicros: 0 } },
+    entry('d', { kind: 'symlink', target: '/mnt' }),
+    { ...appended('e', 2), flags: 2, sums: [part(0, 4)] },
+  ];
+  let length = 1;
+  for (let at = 0; at < length; at += 1) {
+    for (const to of [0, 1, 0x20, 0x7f, 0x80, 0xff]) {
+      const cluster = (await testRepository()).cluster('main');
+      await plant(cluster, good, (block) => {
+        length = block.length;
+        block[at] = to;
+      });
+      try {
+        await readBack(cluster);
+      } catch (error) {
+        assert.ok(hasCode(error, 'manifest-hostile'), `byte ${at} as ${to}: ${String(error)}`);
+      }
+    }
+  }
 });
 
 const hostileBodies: readonly (readonly [string, (body: ByteWriter) => void])[] = [
@@ -197,7 +246,7 @@ async function plantWithout(cluster: ClusterRepository, stranger: PackId): Promi
   );
   const block = new ByteWriter();
   const one = entry('a', { sizeBytes: 1, extents: [extent({ pack: stranger })] });
-  new EntryEncoder(block, new FileMapEncoder(() => 3)).encode(one, encodePath('a'), { extents: one.extents, sums: [] });
+  new EntryEncoder(block, new MapsEncoder(() => 3)).encode(one, encodePath('a'), one);
   const place = await writer.append(block.view());
   const body = new ByteWriter().varint(0).varint(1).varint(1);
   body.varint(place.offset).varint(place.storedBytes).varint(place.plainBytes).varint(1).varint(1).varint(1).varint(0);
@@ -245,7 +294,12 @@ for (const passphrase of [undefined, 'secret']) {
       'main',
     );
     const writer = await cluster.createManifest('b1');
-    for (const one of [entry('', { kind: 'directory' }), appended('a', 65), appended('b', 2)]) await writer.add(one);
+    for (const one of [
+      entry('', { kind: 'directory' }),
+      appended('a', 65),
+      { ...appended('b', 2), sums: [sumsOf(64)], identity },
+    ])
+      await writer.add(one);
     await writer.attach('backup_label', Buffer.from('label'));
     await writer.finish();
     const key = 'clusters/main/backups/b1/manifest';

@@ -1,7 +1,8 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import type { ByteWriter } from '../bytes/byte-writer.ts';
-import type { FileMapDecoder, FileMapEncoder } from './file-map.ts';
-import { sumsRunBytes, type FileIdentity, type FileMaps, type ManifestEntry } from './manifest.ts';
+import { decodeIdentity, encodeIdentity, isCodable, noIdentity } from './file-identity.ts';
+import type { MapsDecoder, MapsEncoder } from './file-maps.ts';
+import type { FileIdentity, FileMaps, ManifestEntry } from './manifest.ts';
 import { comparePaths, isTablespaceLink, liesBelow, pathProblem, sharedPrefix } from './manifest-path.ts';
 import { maxBlobBytes } from './sealed-format.ts';
 import type { BlobLocation } from './pack-id.ts';
@@ -18,10 +19,9 @@ import { decodePath, encodePath } from './path-text.ts';
  *   flags   varint
  *   owner, group    texts (varint: bytes; UTF-8), unless bit 3
  *   time    varint  milliseconds between this entry's modification and that of the entry before
- *   files:          varint: size; u32: CRC-32C; with bit 5 the identity: varint: inode; zigzag varints: birth and change
- *                   less those of the entry before, in microseconds; varints: number of extents, number of those of the
- *                   sums; then the extents of both (file-map.ts), or, with bit 2, varints: offset, stored bytes, plain
- *                   bytes of the blob that holds them
+ *   files:          varint: size; u32: CRC-32C; with bit 5 the identity (file-identity.ts); varints: number of extents,
+ *                   number of those of the sums; then the extents of both (file-maps.ts), or, with bit 2, varints:
+ *                   offset, stored bytes, plain bytes of the blob that holds them
  *   links:          varint: bytes; the target
  *
  * Before the first entry of a block stand: an empty path, empty owner and group, the time 0.
@@ -37,6 +37,8 @@ const allBits = 63;
 /** Times further away are stored as this: the year 128,000. */
 const maxModifiedMs = 4e15;
 const maxTargetBytes = 4096;
+
+const noMaps: FileMaps = { extents: [], sums: [] };
 
 /** Where an entry's file map is. */
 export type MapPlace = FileMaps | { readonly count: number; readonly sumsCount: number; readonly blob: BlobLocation };
@@ -74,15 +76,14 @@ export class EntryOrder {
 
 export class EntryEncoder {
   readonly #into: ByteWriter;
-  readonly #maps: FileMapEncoder;
+  readonly #maps: MapsEncoder;
   #path: Uint8Array = new Uint8Array(0);
   #owner = '';
   #group = '';
   #modifiedMs = 0;
-  #bornMicros = 0;
-  #changedMicros = 0;
+  #identity = noIdentity;
 
-  constructor(into: ByteWriter, maps: FileMapEncoder) {
+  constructor(into: ByteWriter, maps: MapsEncoder) {
     this.#into = into;
     this.#maps = maps;
   }
@@ -93,12 +94,13 @@ export class EntryEncoder {
     const same = entry.owner === this.#owner && entry.group === this.#group;
     const isLarge = 'blob' in map;
     const isEarlier = modifiedMs < this.#modifiedMs;
+    const identity = this.#codable(entry, modifiedMs);
     into.u8(
       kinds.indexOf(entry.kind) |
         (isLarge ? largeMap : 0) |
         (same ? sameOwner : 0) |
         (isEarlier ? earlier : 0) |
-        (entry.identity ? identified : 0),
+        (identity ? identified : 0),
     );
     const shared = sharedPrefix(this.#path, path);
     into
@@ -108,7 +110,11 @@ export class EntryEncoder {
     into.varint(entry.mode).varint(entry.flags);
     if (!same) into.text(entry.owner).text(entry.group);
     into.varint(Math.abs(modifiedMs - this.#modifiedMs));
-    if (entry.kind === 'file') this.#encodeFile(entry, map);
+    if (entry.kind === 'file') {
+      into.varint(entry.sizeBytes).u32(entry.crc32c);
+      if (identity) encodeIdentity(identity, this.#identity, modifiedMs, into);
+      this.#encodeMaps(map);
+    }
     if (entry.kind === 'symlink') {
       const target = encodePath(entry.target ?? '');
       into.varint(target.length).bytes(target);
@@ -117,44 +123,38 @@ export class EntryEncoder {
     this.#owner = entry.owner;
     this.#group = entry.group;
     this.#modifiedMs = modifiedMs;
+    this.#identity = identity ?? this.#identity;
   }
 
-  #encodeFile(entry: ManifestEntry, map: MapPlace): void {
-    const into = this.#into.varint(entry.sizeBytes).u32(entry.crc32c);
-    if (entry.identity) this.#encodeIdentity(entry.identity);
+  #codable({ kind, identity }: ManifestEntry, modifiedMs: number): FileIdentity | undefined {
+    if (kind !== 'file' || !identity) return undefined;
+    return isCodable(identity, this.#identity, modifiedMs) ? identity : undefined;
+  }
+
+  #encodeMaps(map: MapPlace): void {
+    const into = this.#into;
     if ('blob' in map) {
       into.varint(map.count).varint(map.sumsCount);
       into.varint(map.blob.offset).varint(map.blob.storedBytes).varint(map.blob.plainBytes);
     } else {
       into.varint(map.extents.length).varint(map.sums.length);
-      this.#maps.encode(map.extents, into);
-      this.#maps.encode(map.sums, into);
+      this.#maps.encode(map, into);
     }
-  }
-
-  #encodeIdentity({ inode, bornMicros, changedMicros }: FileIdentity): void {
-    this.#into
-      .varint(inode)
-      .varint(zigzag(bornMicros - this.#bornMicros))
-      .varint(zigzag(changedMicros - this.#changedMicros));
-    this.#bornMicros = bornMicros;
-    this.#changedMicros = changedMicros;
   }
 }
 
 /** Decodes the entries of one block in turn. Fails through its reader. */
 export class EntryDecoder {
   readonly #reader: BoundedReader;
-  readonly #maps: FileMapDecoder;
+  readonly #maps: MapsDecoder;
   readonly #order: EntryOrder;
   #path: Uint8Array = new Uint8Array(0);
   #owner = '';
   #group = '';
   #modifiedMs = 0;
-  #bornMicros = 0;
-  #changedMicros = 0;
+  #identity = noIdentity;
 
-  constructor(reader: BoundedReader, maps: FileMapDecoder, order: EntryOrder) {
+  constructor(reader: BoundedReader, maps: MapsDecoder, order: EntryOrder) {
     this.#reader = reader;
     this.#maps = maps;
     this.#order = order;
@@ -200,31 +200,19 @@ export class EntryDecoder {
     const reader = this.#reader;
     const sizeBytes = reader.varint();
     const crc32c = reader.u32();
-    const identity = head & identified ? { identity: this.#decodeIdentity() } : {};
+    if (head & identified) this.#identity = decodeIdentity(reader, this.#identity, this.#modifiedMs);
+    const identity = head & identified ? { identity: this.#identity } : {};
     const count = reader.varint();
     const sumsCount = reader.varint();
     if (!(head & largeMap)) {
-      return {
-        sizeBytes,
-        crc32c,
-        ...identity,
-        map: decodeMaps(reader, this.#maps, { count, sumsCount, sizeBytes, flags }),
-      };
+      const map = this.#maps.decode(reader, { count, sumsCount, sizeBytes, flags });
+      return { sizeBytes, crc32c, ...identity, map };
     }
     const blob = { offset: reader.varint(), storedBytes: reader.varint(), plainBytes: reader.varint() };
     if (blob.plainBytes > maxBlobBytes || count + sumsCount > blob.plainBytes || count > sizeBytes) {
       reader.fail(`maps of ${count} and ${sumsCount} extents in ${blob.plainBytes} bytes`);
     }
     return { sizeBytes, crc32c, ...identity, map: { count, sumsCount, blob } };
-  }
-
-  #decodeIdentity(): FileIdentity {
-    const reader = this.#reader;
-    const inode = reader.varint();
-    this.#bornMicros += unzigzag(reader.varint());
-    this.#changedMicros += unzigzag(reader.varint());
-    if (!isTime(this.#bornMicros) || !isTime(this.#changedMicros)) reader.fail('a time out of range');
-    return { inode, bornMicros: this.#bornMicros, changedMicros: this.#changedMicros };
   }
 
   #decodeTarget(): string {
@@ -234,35 +222,4 @@ export class EntryDecoder {
     if (target.includes(0)) this.#reader.fail("a link's target with a NUL byte");
     return decodePath(target);
   }
-}
-
-const noMaps: FileMaps = { extents: [], sums: [] };
-
-/** What a file's maps must hold. */
-export interface ExpectedMaps {
-  readonly count: number;
-  readonly sumsCount: number;
-  readonly sizeBytes: number;
-  readonly flags: number;
-}
-
-/** Both maps of a file, one after the other. Fails through its reader. */
-export function decodeMaps(reader: BoundedReader, maps: FileMapDecoder, expected: ExpectedMaps): FileMaps {
-  const { count, sumsCount, sizeBytes, flags } = expected;
-  const extents = maps.decode(reader, count, sizeBytes);
-  const sums = maps.decode(reader, sumsCount, sumsCount === 0 ? 0 : sumsRunBytes(flags, count, sizeBytes));
-  return { extents, sums };
-}
-
-/** Half of what a varint can hold. */
-function isTime(micros: number): boolean {
-  return Math.abs(micros) <= Number.MAX_SAFE_INTEGER / 4;
-}
-
-function zigzag(value: number): number {
-  return value < 0 ? -2 * value - 1 : 2 * value;
-}
-
-function unzigzag(value: number): number {
-  return value % 2 === 1 ? -(value + 1) / 2 : value / 2;
 }

@@ -1,7 +1,7 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
-import { FileMapDecoder } from './file-map.ts';
-import { EntryDecoder, EntryOrder, decodeMaps, type DecodedEntry, type ExpectedMaps } from './manifest-entry-codec.ts';
+import { MapsDecoder, type ExpectedMaps } from './file-maps.ts';
+import { EntryDecoder, EntryOrder, type DecodedEntry } from './manifest-entry-codec.ts';
 import { maxAttachmentBytes, type FileMaps, type StoredEntry } from './manifest.ts';
 import { maxChunkBytes, packIdFromBytes, type BlobLocation, type PackId } from './pack-id.ts';
 import type { SealedReader } from './sealed-reader.ts';
@@ -86,7 +86,7 @@ export class ManifestReader {
   #decodeBlock(plain: Uint8Array, block: Block, order: EntryOrder): StoredEntry[] {
     return refusing(this.#reader.key, () => {
       const reader = new BoundedReader(plain, `block at byte ${block.blob.offset}`);
-      const decoder = new EntryDecoder(reader, new FileMapDecoder(this.#contents.packs), order);
+      const decoder = new EntryDecoder(reader, new MapsDecoder(this.#contents.packs), order);
       const entries: StoredEntry[] = [];
       for (let left = block.entries; left > 0; left -= 1) entries.push(this.#storedEntry(decoder.decode()));
       reader.end();
@@ -112,7 +112,7 @@ export class ManifestReader {
     const plain = await this.#reader.read(blob);
     return refusing(this.#reader.key, () => {
       const reader = new BoundedReader(plain, `maps at byte ${blob.offset}`);
-      const maps = decodeMaps(reader, new FileMapDecoder(this.#contents.packs), expected);
+      const maps = new MapsDecoder(this.#contents.packs).decode(reader, expected);
       reader.end();
       return maps;
     });

@@ -1,6 +1,7 @@
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { assert } from '../errors/pgrecall-error.ts';
-import { FileMapEncoder, type Extent } from './file-map.ts';
+import type { Extent } from './file-map.ts';
+import { MapsEncoder } from './file-maps.ts';
 import { EntryEncoder, EntryOrder, type MapPlace } from './manifest-entry-codec.ts';
 import { maxAttachmentBytes, maxInlineExtents, sumsRunBytes, type ManifestEntry } from './manifest.ts';
 import { maxChunkBytes, type BlobLocation, type PackId } from './pack-id.ts';
@@ -68,9 +69,7 @@ export class ManifestWriter {
     const { extents, sums } = entry;
     if (extents.length + sums.length <= maxInlineExtents) return this.#put(entry, path, { extents, sums });
     const map = new ByteWriter((extents.length + sums.length) * 5);
-    const encoder = new FileMapEncoder(this.#indexOf);
-    encoder.encode(extents, map);
-    encoder.encode(sums, map);
+    new MapsEncoder(this.#indexOf).encode({ extents, sums }, map);
     const counts = { count: extents.length, sumsCount: sums.length };
     const blob = this.#writer.append(map.view());
     if (blob instanceof Promise) return blob.then((place) => this.#put(entry, path, { ...counts, blob: place }));
@@ -78,7 +77,7 @@ export class ManifestWriter {
   }
 
   #put(entry: ManifestEntry, path: Uint8Array, map: MapPlace): void | Promise<void> {
-    this.#encoder ??= new EntryEncoder(this.#block, new FileMapEncoder(this.#indexOf));
+    this.#encoder ??= new EntryEncoder(this.#block, new MapsEncoder(this.#indexOf));
     this.#encoder.encode(entry, path, map);
     this.#inBlock += 1;
     this.#entries += 1;

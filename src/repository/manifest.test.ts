@@ -64,9 +64,9 @@ const entryArbitrary = fc
     identity: fc.option(
       fc.record(
         {
-          inode: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+          inode: fc.integer({ min: 0, max: 2 ** 51 }),
           bornMicros: fc.integer({ min: -1e15, max: 2e15 }),
-          changedMicros: fc.integer({ min: -1e15, max: 2e15 }),
+          changedMicros: fc.oneof(fc.constant(0), fc.integer({ min: -1e15, max: 2e15 })),
         },
         { noNullPrototype: true },
       ),
@@ -80,7 +80,9 @@ const entryArbitrary = fc
     const last = extents.at(-1);
     const sizeBytes = last ? last.fileOffset + last.lengthBytes : 0;
     const sums = summed ? sumsOf(sumsRunBytes(rest.flags, extents.length, sizeBytes)) : [];
-    return { ...none, crc32c, extents, sums, sizeBytes, ...(identity ? { identity } : {}) };
+    const file = { ...none, crc32c, extents, sums, sizeBytes };
+    // Not further apart than the times of real files.
+    return identity ? { ...file, identity, modifiedMs: Math.floor(rest.modifiedMs / 1000) } : file;
   });
 
 /** A map of a run of so many bytes, in blobs of at most 64 KiB of the second pack. */
@@ -183,6 +185,46 @@ test('an extent takes at most eight bytes: appended chunks four, pages replaced 
     }
   }
   assert.ok(size(mixed) <= 8, `${size(mixed)} bytes`);
+});
+
+test('pages from all over a file that share a blob take less', () => {
+  const into = new ByteWriter();
+  const extents: Extent[] = [];
+  const pages = 32;
+  appended('x', pages).extents.forEach(({ blob, fileOffset }, i) => {
+    // The last page of every chunk lies with others in a blob of another pack.
+    const shared = { offset: 80, storedBytes: 60_000, plainBytes: pages * 8192 };
+    const at = 262_144 - 8192;
+    extents.push({ fileOffset, lengthBytes: at, pack: packOne, blob, blobOffset: 0 });
+    extents.push({ fileOffset: fileOffset + at, lengthBytes: 8192, pack: packTwo, blob: shared, blobOffset: i * 8192 });
+  });
+  new FileMapEncoder((pack) => packs.indexOf(pack)).encode(extents, into);
+  assert.ok(into.length / extents.length <= 6.2, `${into.length / extents.length} bytes`);
+});
+
+test('an identity that is too far from everything else is left out', async () => {
+  const usual = { inode: 131_072, bornMicros: 1_790_000_000_123_456, changedMicros: 1_790_000_000_654_321 };
+  const odd: readonly Partial<ManifestEntry>[] = [
+    { identity: { ...usual, inode: Number.MAX_SAFE_INTEGER } },
+    { identity: { ...usual, bornMicros: -Number.MAX_SAFE_INTEGER } },
+    { identity: { ...usual, changedMicros: Number.MAX_SAFE_INTEGER } },
+    { identity: usual, modifiedMs: 1e15 },
+  ];
+  const cluster = (await testRepository()).cluster('main');
+  const around = (path: string, changes: Partial<ManifestEntry>): ManifestEntry[] => [
+    entry(`${path}1`, { identity: usual }),
+    entry(`${path}2`, changes),
+    entry(`${path}3`, { identity: { ...usual, changedMicros: 0 } }),
+  ];
+  await written(
+    cluster,
+    odd.flatMap((changes, i) => around(String(i), changes)),
+  );
+  const found = (await readBack(cluster)).map(({ identity }) => identity);
+  assert.deepEqual(
+    found,
+    odd.flatMap(() => [usual, undefined, { ...usual, changedMicros: 0 }]),
+  );
 });
 
 test('attachments come back whole, of any size', async () => {

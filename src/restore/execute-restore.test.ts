@@ -21,7 +21,7 @@ import { hasCode } from '../errors/pgrecall-error.ts';
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { parseBackupManifest } from '../postgres/backup-manifest.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
-import { FileMapEncoder } from '../repository/file-map.ts';
+import { MapsEncoder } from '../repository/file-maps.ts';
 import { EntryEncoder } from '../repository/manifest-entry-codec.ts';
 import type { ManifestEntry } from '../repository/manifest.ts';
 import { encodePath } from '../repository/path-text.ts';
@@ -336,7 +336,7 @@ async function plant(
   const context = { repositoryKey: undefined, randomBytes: countingBytes('planted') };
   const writer = await SealedWriter.create(repository.storage, key, 'manifest', context, { replace: true });
   const block = new ByteWriter();
-  const encoder = new EntryEncoder(block, new FileMapEncoder(() => 0));
+  const encoder = new EntryEncoder(block, new MapsEncoder(() => 0));
   for (const one of entries) encoder.encode(one, encodePath(one.path), { extents: [], sums: [] });
   const place = await writer.append(block.view());
   const files = entries.filter(({ kind }) => kind === 'file').length;
