@@ -74,15 +74,14 @@ describe('before a directory is restored in place', () => {
       put('global/1262');
     });
     const expected = new Set(readTree(made.dataDirectory).keys());
-    // These are not in a backup: WAL comes from the archive, pg_control last.
-    for (const path of [...expected])
-      if (path.startsWith('pg_wal/') || path === 'global/pg_control') expected.delete(path);
+    // WAL comes from the archive.
+    for (const path of [...expected]) if (path.startsWith('pg_wal/')) expected.delete(path);
     const cleaned = await clean(there);
     assert.deepEqual(new Set(readTree(there.directory).keys()), expected);
     assert.ok(!existsSync(join(there.directory, 'base/6')) && !existsSync(join(there.directory, 'pg_replslot/s')));
-    // The segment of pg_wal and pg_control, besides those above.
-    assert.equal(cleaned.removedFiles, 7 + 2);
-    assert.equal(cleaned.removedBytes, 7 * 'superfluous'.length + 1_048_576 + 8192);
+    // The segment of pg_wal, besides those above.
+    assert.equal(cleaned.removedFiles, 7 + 1);
+    assert.equal(cleaned.removedBytes, 7 * 'superfluous'.length + 1_048_576);
   });
 
   it('what would be removed can be counted without doing so', async () => {

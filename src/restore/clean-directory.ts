@@ -5,12 +5,13 @@ import type { ManifestReader } from '../repository/manifest-reader.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
 import { decodePath, encodePath, fileSystemPath } from '../repository/path-text.ts';
 import { lockFolder } from './directory-lock.ts';
+import { isConfiguration, keepConfiguration, keptSuffix } from './kept-configuration.ts';
 import { unfinishedName } from './unfinished-restore.ts';
 import { writing } from './write-error.ts';
 
 /*
- * Before a directory is restored in place: removes what the backup does not have, and what is of another kind there. First,
- * so that the space is there for what is to come. The directory and the manifest are walked side by side, both in the order
+ * Before a directory is restored in place: removes what the backup does not have, and what is of another kind there, and
+ * keeps a copy of configuration that will be replaced. First, so that the space is there for what is to come. The directory and the manifest are walked side by side, both in the order
  * of the manifest.
  */
 
@@ -41,13 +42,12 @@ export async function cleanDirectory(options: CleanOptions): Promise<Cleaned> {
 /** Where the server writes its log unless it is told otherwise; what happened is told there. */
 export const logDirectories = ['log', 'pg_log'];
 const leftAtTop = new Set([unfinishedName, lockFolder, 'lost+found']);
-/** Copies that a restore in place made of what it replaced (kept-configuration.ts). */
-export const keptSuffix = '.before-delta';
 
 /** What a restore in place neither removes nor writes where it is there. */
 function isLeftAlone(path: string): boolean {
   const top = path.split('/', 1)[0] ?? '';
-  if (logDirectories.includes(top)) return true;
+  // pg_control comes last, and is not there once anything is removed.
+  if (logDirectories.includes(top) || path === 'global/pg_control') return true;
   return path === top && (leftAtTop.has(top) || top.endsWith(keptSuffix));
 }
 
@@ -113,6 +113,7 @@ class Cleaning {
     const stat = look(absolutePath);
     if (!stat) return;
     const wanted = await this.#wanted.at(path);
+    if (isConfiguration(path) && stat.isFile() && !this.#options.only) keepConfiguration(absolutePath, stat, wanted);
     if (!wanted || !this.#fits(wanted, absolutePath, stat)) this.#remove(absolutePath, stat);
     else if (wanted.kind === 'directory') await this.#directory(path, absolutePath);
     else if (wanted.kind === 'symlink') await this.#tablespace(path, absolutePath);

@@ -61,7 +61,8 @@ export class FileRestorer {
       const parts = partsWithin(item.extents, ranges);
       if (compared.only) return parts.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
       const written = await this.#write(descriptor, parts, absolutePath);
-      finish(descriptor, item, written > 0 || !compared.hasAttributes);
+      const changed = written > 0 || item.lengthBytes !== undefined;
+      finish(descriptor, item, changed || !compared.hasAttributes);
       return written;
     } finally {
       closeSync(descriptor);

@@ -1,24 +1,26 @@
-import { lstatSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { keptSuffix } from './clean-directory.ts';
+import { readFileSync, type Stats } from 'node:fs';
+import { crc32c } from '../bytes/crc32c.ts';
+import type { StoredEntry } from '../repository/manifest.ts';
 import { writeDurably } from './durable.ts';
 
+/** Of copies that a restore in place makes of the configuration that it replaces. */
+export const keptSuffix = '.before-delta';
+
+/** Whether a path of a data directory is one of its configuration files. */
+export function isConfiguration(path: string): boolean {
+  return path.endsWith('.conf') && !path.includes('/');
+}
+
 /**
- * Before a directory is restored in place: copies its configuration files, which become those of the backup, each under
- * its name and a suffix. Settings may have changed since the backup for good reasons. Gives the names of the copies.
+ * Before a directory is restored in place: copies a configuration file that is not as in the backup, under its name and a
+ * suffix. Settings may have been changed since for good reasons. In a restore that is begun again, what is the backup's
+ * already is not taken for what was there before.
  */
-export function keepConfiguration(directory: string): string[] {
-  const kept: string[] = [];
-  for (const name of readdirSync(directory).filter((found) => found.endsWith('.conf'))) {
-    const path = join(directory, name);
-    const stat = lstatSync(path);
-    if (!stat.isFile()) continue;
-    const copy = `${name}${keptSuffix}`;
-    writeDurably(join(directory, copy), readFileSync(path), {
-      mode: stat.mode & 0o777,
-      owner: process.getuid?.() === 0 ? { uid: stat.uid, gid: stat.gid } : undefined,
-    });
-    kept.push(copy);
-  }
-  return kept;
+export function keepConfiguration(absolutePath: string, stat: Stats, wanted: StoredEntry | undefined): void {
+  const bytes = readFileSync(absolutePath);
+  if (wanted?.kind === 'file' && wanted.sizeBytes === bytes.length && wanted.crc32c === crc32c(bytes)) return;
+  writeDurably(`${absolutePath}${keptSuffix}`, bytes, {
+    mode: stat.mode & 0o777,
+    owner: process.getuid?.() === 0 ? { uid: stat.uid, gid: stat.gid } : undefined,
+  });
 }

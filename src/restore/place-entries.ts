@@ -1,4 +1,5 @@
 import { chmodSync, chownSync, lstatSync, mkdirSync, symlinkSync, unlinkSync, type Stats } from 'node:fs';
+import { isErrno } from '../errors/pgrecall-error.ts';
 import { fileSystemPath } from '../repository/path-text.ts';
 import { leadsTo } from './clean-directory.ts';
 import type { Owner } from './durable.ts';
@@ -94,5 +95,11 @@ function give(path: string, owner: Owner | undefined): void {
 }
 
 function look(path: string): Stats | undefined {
-  return lstatSync(fileSystemPath(path), { throwIfNoEntry: false });
+  try {
+    return lstatSync(fileSystemPath(path), { throwIfNoEntry: false });
+  } catch (error) {
+    // As long as nothing was removed, there may be a file in the place of a directory.
+    if (isErrno(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
 }

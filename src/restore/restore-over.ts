@@ -7,7 +7,6 @@ import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestReader } from '../repository/manifest-reader.ts';
 import { cleanDirectory, logDirectories, type Cleaned } from './clean-directory.ts';
 import { requireNobodyThere } from './delta-target.ts';
-import { keepConfiguration } from './kept-configuration.ts';
 import { placeNothing } from './place-entries.ts';
 import type { Restoring } from './restore-items.ts';
 import { beginOver, takeBackBegin, unfinishedName } from './unfinished-restore.ts';
@@ -62,7 +61,6 @@ export async function beginRestoreOver(
     if (!over.unfinished) takeBackBegin(directory);
     throw error;
   }
-  if (!over.unfinished) keepConfiguration(directory);
   return cleanDirectory({ ...place, ...over, versionDirectory: versionDirectory(over), only: false });
 }
 
