@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
@@ -9,16 +10,18 @@ import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { requireAtRest } from '../server/directory-use.ts';
 import type { ServerFacts } from './backup-server.ts';
 import { checkIncarnation, refuseOtherPages } from './check-server.ts';
-import { ColdWal, type ColdWalStore } from './cold-wal.ts';
+import { findBasis, readHistoryOf, type Basis } from './basis.ts';
+import { ColdWal } from './cold-wal.ts';
 import { judgeControlFile, refuseUnfinished, type ColdCopy } from './cold-plan.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
 import type { CopyResult, Copying } from './copy-items.ts';
-import { walkDataDirectory } from './data-directory-walk.ts';
+import { settlingMs, walkDataDirectory } from './data-directory-walk.ts';
 import { makeRecord, type NeededRange } from './make-record.ts';
 import { attachOutsideFiles, findOutsideFiles, type ConfigurationPlaces } from './outside-files.ts';
 import { readOwnerNames } from './owner-names.ts';
 import { readControlFile, type ReadControlFile } from './read-control-file.ts';
-import { chooseId, writeBackup } from './write-backup.ts';
+import { prepareBackup } from './reference.ts';
+import { writeBackup } from './write-backup.ts';
 
 /*
  * A cold backup: of a stopped cluster, by its files alone, after
@@ -32,16 +35,22 @@ import { chooseId, writeBackup } from './write-backup.ts';
 export interface ColdBackupOptions {
   readonly cluster: ClusterRepository;
   readonly incarnation: Incarnation;
-  readonly store: ColdWalStore;
+  readonly store: WalStore;
   readonly dataDirectory: string;
   /** Where its configuration lies, and names of what has numbers, as far as that is known without a server. */
   readonly facts: ColdFacts;
   readonly copying: (startLsn: Lsn) => Copying;
+  /** Full unless said. */
+  readonly type?: BackupRecord['type'];
+  /** A full one that names no content of earlier ones. */
+  readonly independent?: boolean;
   readonly note: string;
   readonly keep: boolean;
   readonly now: () => Date;
+  readonly randomBytes: (length: number) => Uint8Array;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
+  readonly say: (text: string) => void;
 }
 
 export type ColdFacts = ConfigurationPlaces & Pick<ServerFacts, 'tablespaces' | 'databases'>;
@@ -77,13 +86,27 @@ export async function takeColdBackup(options: ColdBackupOptions): Promise<Backup
   const { cluster, incarnation, dataDirectory, signal } = options;
   const startedAt = options.now();
   const resting = lookAtResting(cluster.name, incarnation, dataDirectory);
+  const { timeline, dataChecksums } = resting.read.control;
   const wal = new ColdWal(dataDirectory, resting.read.control, options.store);
   const range = await wal.findRange(resting.copy);
-  const id = await chooseId(cluster, startedAt, 'full');
-  const copying = options.copying(range.startLsn);
+  // Before anything is copied: it may be missing, and it tells what has changed since the reference.
+  await wal.store(range, signal);
+  const { startLsn } = range;
+  const { type: wanted = 'full', independent = false } = options;
+  const history = await readHistoryOf(options.store, dataDirectory, timeline);
+  await using prepared = await prepareBackup(
+    cluster,
+    { type: wanted, independent, incarnation: incarnation.number, history, startLsn, dataChecksums },
+    startedAt,
+    { ...options, purpose: 'backup' },
+  );
+  const { id, type } = prepared;
+  const copying = options.copying(startLsn);
   try {
-    const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> =>
-      copyCold(options, { id, startedAt, resting, wal, range, copying }, manifest);
+    // Nobody brings WAL any more.
+    const basis = await findBasis({ ...options, prepared, timeline, dataChecksums, startLsn, walTimeoutMs: 0 });
+    const begun = { id, type, basis, startedAt, resting, range, copying };
+    const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => copyCold(options, begun, manifest);
     return await writeBackup({ cluster, id, copying, signal, copyAll });
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
@@ -94,9 +117,10 @@ export async function takeColdBackup(options: ColdBackupOptions): Promise<Backup
 
 interface Begun {
   readonly id: string;
+  readonly type: BackupRecord['type'];
+  readonly basis: Basis;
   readonly startedAt: Date;
   readonly resting: RestingCluster;
-  readonly wal: ColdWal;
   readonly range: NeededRange;
   readonly copying: Copying;
 }
@@ -109,7 +133,6 @@ async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: Mani
   const warn = (text: string): void => void warnings.push(text);
   if (resting.copy.kind === 'crashed' || control.state === 'in archive recovery') warn(crashWarning(control, range));
   const { copied, packs } = await copyContent(options, begun, { manifest, warn });
-  await begun.wal.store(range, options.signal);
   const outside = findOutsideFiles(facts, dataDirectory);
   await attachOutsideFiles(manifest, outside, warn);
   await manifest.attach('pg_control', bytes);
@@ -117,14 +140,12 @@ async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: Mani
   refuseChanged(resting, dataDirectory);
   await manifest.finish();
   return makeRecord({
-    id: begun.id,
-    startedAt: begun.startedAt,
+    ...begun,
     checkpointedAt: checkpointedAt(control, resting.copy),
     incarnation: options.incarnation,
     stoppedAt: options.now(),
     temperature: 'cold',
-    type: 'full',
-    built: { evidence: 'all' },
+    built: begun.basis.built,
     facts,
     control,
     wal: range,
@@ -140,7 +161,7 @@ async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: Mani
 
 async function copyContent(
   options: ColdBackupOptions,
-  { copying, resting }: Begun,
+  { basis, copying, resting, startedAt }: Begun,
   into: { readonly manifest: ManifestWriter; readonly warn: (text: string) => void },
 ): Promise<{ readonly copied: CopiedFiles; readonly packs: CopyResult['packs'] }> {
   const { control } = resting.read;
@@ -150,7 +171,9 @@ async function copyContent(
       tablespaceVersionDirectory: `PG_${control.postgresMajor}_${control.catalogVersion}`,
       keepUnlogged: resting.copy.kind === 'clean',
       warn: into.warn,
+      settledBeforeMs: startedAt.getTime() - settlingMs,
     }),
+    reference: basis.copy,
     copying,
     manifest: into.manifest,
     owners: readOwnerNames(),

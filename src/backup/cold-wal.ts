@@ -17,12 +17,6 @@ import type { ColdCopy } from './cold-plan.ts';
 import { readLocalWal } from './local-wal.ts';
 import type { NeededRange } from './make-record.ts';
 
-/** What of the WAL archive a cold backup needs. */
-export type ColdWalStore = Pick<
-  WalStore,
-  'settleSegment' | 'putSegment' | 'putPartial' | 'getHistory' | 'putHistory' | 'getSegment' | 'getPartial'
->;
-
 /** Of an XLOG record: a checkpoint of a shutdown, and one of a server that went on. */
 const checkpointInfos = { shutdown: 0x00, online: 0x10 } as const;
 
@@ -33,9 +27,9 @@ const checkpointInfos = { shutdown: 0x00, online: 0x10 } as const;
 export class ColdWal {
   readonly #dataDirectory: string;
   readonly #control: ControlFile;
-  readonly #store: ColdWalStore;
+  readonly #store: WalStore;
 
-  constructor(dataDirectory: string, control: ControlFile, store: ColdWalStore) {
+  constructor(dataDirectory: string, control: ControlFile, store: WalStore) {
     this.#dataDirectory = dataDirectory;
     this.#control = control;
     this.#store = store;

@@ -31,6 +31,8 @@ export interface WalkedEntry {
   readonly target?: string;
   /** Of a file, where the file system knows when files were born. The time of change is 0 where it was too recent to tell anything. */
   readonly identity?: FileIdentity;
+  /** Of an unlogged relation, and not its init fork: neither WAL nor page LSNs tell of its changes. */
+  readonly unlogged?: true;
 }
 
 export interface WalkOptions {
@@ -90,10 +92,13 @@ function* walkDirectory(walk: Walk, path: string, absolutePath: string, depth: n
     });
   }
   const found = readDirectory(absolutePath);
-  const leftOut = walk.keepUnlogged === true ? new Set<string>() : unloggedToLeaveOut(found);
+  const unlogged = unloggedToLeaveOut(found);
   for (const name of found) {
-    if (leftOut.has(name)) continue;
-    yield* walkEntry(walk, path === '' ? name : `${path}/${name}`, `${absolutePath}/${name}`, depth);
+    const isUnlogged = unlogged.has(name);
+    if (isUnlogged && walk.keepUnlogged !== true) continue;
+    const entries = walkEntry(walk, path === '' ? name : `${path}/${name}`, `${absolutePath}/${name}`, depth);
+    if (isUnlogged) for (const one of entries) yield { ...one, unlogged: true };
+    else yield* entries;
   }
 }
 

@@ -14,7 +14,7 @@ import type { WalkedEntry } from './data-directory-walk.ts';
  *    space maps are not fully logged, and visibility maps without block numbers: they count as other files do.
  *  - by page LSNs: of a relation that is the same file (inode and time of birth), the pages newer than the reference's
  *    start. What was made anew, or copied as a file, may have pages with any LSN.
- *  - other files: untouched where it is the same file, nothing has changed it (ctime) and its size is the same.
+ *  - other files, and unlogged relations, of whose changes neither tells: untouched where it is the same file, nothing has changed it (ctime) and its size is the same.
  *
  * Pages that had wrong checksums in the reference are looked at again: they may have been mended.
  */
@@ -48,14 +48,14 @@ export function lookAtFile(entry: WalkedEntry, before: StoredEntry | undefined, 
   const { evidence } = rules;
   if (!before || evidence.kind === 'all' || evidence.kind === 'sums') return everything;
   const relation = parseRelationPath(entry.path);
-  const isLogged = relation?.fork === 'main' || relation?.fork === 'init';
+  const isLogged = entry.unlogged !== true && (relation?.fork === 'main' || relation?.fork === 'init');
   if (relation && isLogged && evidence.kind === 'wal') {
     return lookByWal(entry, before, relation, evidence.changed, rules);
   }
   const wasBad = (before.flags & entryFlags.badPageChecksums) !== 0;
   const same = isSameFile(entry, before);
   if (same && !wasBad && isUnchanged(entry, before)) return untouched;
-  if (relation?.fork === 'main' && same && evidence.kind === 'page-lsn') {
+  if (isLogged && relation?.fork === 'main' && same && evidence.kind === 'page-lsn') {
     return { kind: 'newer', sinceLsn: evidence.sinceLsn };
   }
   return everything;

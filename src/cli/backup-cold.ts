@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readServerFacts } from '../backup/backup-server.ts';
 import { checkIncarnation } from '../backup/check-server.ts';
-import { takeColdBackup, type ColdFacts } from '../backup/cold-backup.ts';
+import { takeColdBackup, type ColdBackupOptions, type ColdFacts } from '../backup/cold-backup.ts';
 import { copyInThreads } from '../backup/copying.ts';
 import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
@@ -19,7 +19,7 @@ import { isServerRunning } from '../server/running.ts';
 import { ServerKeeper } from '../server/server-keeper.ts';
 import { exitStatusOf, reportBackup } from './backup-report.ts';
 import { asRepositoryOwner, openCluster, repositoryForThreads } from './cluster-access.ts';
-import type { CommandArguments, RunCommand } from './command.ts';
+import type { CommandArguments } from './command.ts';
 import type { CliContext } from './context.ts';
 import { formatDuration } from './format.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
@@ -32,8 +32,15 @@ const startTimeoutMs = 60_000;
 const restTimeoutMs = 30_000;
 const restPollMs = 100;
 
+/** As `--type` and `--independent` say. */
+export type WantedType = Pick<ColdBackupOptions, 'type' | 'independent'>;
+
 /** `pgrecall backup CLUSTER --cold [--stop]`: of a cluster that is stopped, or is stopped for it. */
-export const runColdBackup: RunCommand = async (arguments_, context) => {
+export async function runColdBackup(
+  arguments_: CommandArguments,
+  type: WantedType,
+  context: CliContext,
+): Promise<number> {
   const { options } = arguments_;
   const name = requiredPositional(arguments_, 'cluster');
   const config = await context.cluster(name);
@@ -54,7 +61,7 @@ export const runColdBackup: RunCommand = async (arguments_, context) => {
   let record: BackupRecord | undefined;
   let failure: unknown;
   try {
-    record = await backUp(arguments_, { dataDirectory, keeper }, context);
+    record = await backUp(arguments_, { dataDirectory, keeper, type }, context);
   } catch (error) {
     failure = error;
   }
@@ -62,7 +69,7 @@ export const runColdBackup: RunCommand = async (arguments_, context) => {
   if (!record) throw failure;
   reportBackup(record, context);
   return exitStatusOf(record);
-};
+}
 
 /** Of a server that still runs; one that is stopped cannot be asked. */
 async function askDirectory({ name, connection }: ClusterConfig): Promise<string> {
@@ -109,11 +116,11 @@ async function keep(
 
 async function backUp(
   arguments_: CommandArguments,
-  server: { readonly dataDirectory: string; readonly keeper: ServerKeeper | undefined },
+  wanted: { readonly dataDirectory: string; readonly keeper: ServerKeeper | undefined; readonly type: WantedType },
   context: CliContext,
 ): Promise<BackupRecord> {
   const { options } = arguments_;
-  const { dataDirectory, keeper } = server;
+  const { dataDirectory, keeper, type } = wanted;
   const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
   await using lock = await access.cluster.lock('backup', {
     purpose: 'backup',
@@ -132,11 +139,14 @@ async function backUp(
       dataDirectory,
       facts: factsOf(dataDirectory, context),
       copying: (startLsn) => copyInThreads(repositoryForThreads(access), access.config.name, startLsn, jobs),
+      ...type,
       note: textOption(options, 'note') ?? '',
       keep: flagOption(options, 'keep'),
       now: context.now,
+      randomBytes: context.randomBytes,
       signal: context.signal,
       onProgress: progress.advance,
+      say: progress.say,
     });
   } finally {
     progress.end();

@@ -18,8 +18,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
   const { type, independent } = typeOption(options);
   if (flagOption(options, 'cold')) {
-    if (type !== 'full') throw new PgrecallError('usage', `--cold takes full backups; --type is "${type}"`);
-    return (await import('./backup-cold.ts')).runColdBackup(arguments_, context);
+    return (await import('./backup-cold.ts')).runColdBackup(arguments_, { type, independent }, context);
   }
   if (flagOption(options, 'stop')) throw new PgrecallError('usage', '--stop goes with --cold');
   const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { takeColdBackup, type ColdBackupOptions, type ColdFacts } from '../../src/backup/cold-backup.ts';
 import { copyInThreads } from '../../src/backup/copying.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
@@ -31,6 +32,8 @@ export async function backUpCold(rig: BackupRig, changes: ColdChanges = {}): Pro
     note: '',
     keep: false,
     now: () => new Date(),
+    randomBytes,
+    say: () => undefined,
     signal: AbortSignal.timeout(120_000),
     onProgress: () => undefined,
     ...changes,

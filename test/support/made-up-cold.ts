@@ -8,7 +8,7 @@ import type { ClusterRepository } from '../../src/repository/cluster-repository.
 import { noFacts } from './cold-rig.ts';
 import { madeUpControl, type MadeUpCluster } from './made-up-cluster.ts';
 import { identifier, mebibyte, nameOf } from './test-archive.ts';
-import { noon } from './test-repository.ts';
+import { countingBytes, noon } from './test-repository.ts';
 import { WalBuilder } from './wal-builder.ts';
 
 /* A made-up cluster that was shut down: what a cold backup looks at, and no more. */
@@ -52,6 +52,8 @@ export async function backUpMadeUpCold(
     note: '',
     keep: false,
     now: noon,
+    randomBytes: countingBytes(),
+    say: () => undefined,
     signal: new AbortController().signal,
     onProgress: () => undefined,
     ...changes,
