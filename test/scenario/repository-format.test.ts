@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { crc32c } from '../../src/bytes/crc32c.ts';
+import { createPageKernel } from '../../src/postgres/page-kernel.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
 import type { Extent } from '../../src/repository/file-map.ts';
 import { newSecret } from '../../src/repository/generated-secret.ts';
 import type { ManifestEntry } from '../../src/repository/manifest.ts';
+import type { BlobLocation } from '../../src/repository/pack-id.ts';
 import type { PackWriter } from '../../src/repository/pack-writer.ts';
 import { openRepository, type Repository } from '../../src/repository/repository.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
@@ -31,6 +33,7 @@ interface WrittenFile {
   readonly content: Buffer;
 }
 
+const identity = { inode: 131_072, bornMicros: 1_795_423_113_000_001, changedMicros: 1_795_423_114_000_777 };
 const base = { mode: 0o600, owner: 'postgres', group: 'postgres', modifiedMs: 1_795_423_114_000, flags: 0 };
 
 function directory(path: string, changes: Partial<ManifestEntry> = {}): ManifestEntry {
@@ -69,6 +72,39 @@ class Writer {
     const sizeBytes = content.length;
     return { ...base, kind: 'file', path, sizeBytes, crc32c: crc32c(content), extents, sums: [], ...changes };
   }
+
+  /** Stores the sums of all files in blobs of `blobBytes`, one file after the other. */
+  async summed(
+    entries: readonly ManifestEntry[],
+    { sumKey, blobBytes }: { readonly sumKey: Uint8Array; readonly blobBytes: number },
+  ): Promise<ManifestEntry[]> {
+    const [pack] = this.#packs;
+    assert.ok(pack);
+    const content = new Map(this.files.map((file) => [file.path, file.content]));
+    const kernel = createPageKernel(Math.max(...this.files.map((file) => file.content.length)), sumKey);
+    const runs = entries.map(({ path }) => {
+      const bytes = content.get(path) ?? Buffer.alloc(0);
+      kernel.buffer.set(bytes);
+      return Buffer.from(kernel.sums(0, bytes.length));
+    });
+    const all = Buffer.concat(runs);
+    const blobs: BlobLocation[] = [];
+    for (let at = 0; at < all.length; at += blobBytes) blobs.push(await pack.append(all.subarray(at, at + blobBytes)));
+    let at = 0;
+    return entries.map((entry, i) => {
+      const sums: Extent[] = [];
+      for (const end = at + (runs[i]?.length ?? 0); at < end;) {
+        const blob = blobs[Math.floor(at / blobBytes)];
+        assert.ok(blob);
+        const blobOffset = at % blobBytes;
+        const lengthBytes = Math.min(end - at, blob.plainBytes - blobOffset);
+        const fileOffset = (runs[i]?.length ?? 0) - (end - at);
+        sums.push({ fileOffset, lengthBytes, pack: pack.id, blob, blobOffset });
+        at += lengthBytes;
+      }
+      return { ...entry, sums };
+    });
+  }
 }
 
 /** Bytes that compress somewhat, or not at all. */
@@ -79,7 +115,7 @@ function bytesFor(length: number, seed: string, noise = false): Buffer {
 }
 
 /** A backup with everything that the format has a form for. */
-async function writeBackup(cluster: ClusterRepository, id: string): Promise<WrittenFile[]> {
+async function writeBackup(cluster: ClusterRepository, id: string, sumKey: Uint8Array): Promise<WrittenFile[]> {
   const packs = [await cluster.createPack(), await cluster.createPack()];
   const [first] = packs;
   assert.ok(first);
@@ -108,11 +144,11 @@ async function writeBackup(cluster: ClusterRepository, id: string): Promise<Writ
 
   const entries: ManifestEntry[] = [
     directory(''),
-    await writer.file('PG_VERSION', Buffer.from('15\n'), 1, { modifiedMs: -5, mode: 0o640 }),
+    await writer.file('PG_VERSION', Buffer.from('15\n'), 1, { modifiedMs: -5, mode: 0o640, identity }),
     directory('base'),
     directory('base/5', { owner: 'root', group: '4711' }),
     relation,
-    writer.mapped('base/5/1260', mixed, extents, { flags: 1 }),
+    writer.mapped('base/5/1260', mixed, extents, { flags: 1, identity: { ...identity, inode: 17, changedMicros: 0 } }),
     await writer.file('base/5/16384', bytesFor(200 * 8192, 'large'), 3),
     await writer.file('base/5/16385', Buffer.alloc(0)),
     directory('pg_tblspc'),
@@ -125,10 +161,11 @@ async function writeBackup(cluster: ClusterRepository, id: string): Promise<Writ
     if (number === 0) entries.push(directory('small'));
     entries.push(await writer.file(name, bytesFor(number % 70, name), 1, { modifiedMs: 1000 * number }));
   }
+  const summed = await writer.summed(entries, { sumKey, blobBytes: 1000 });
   for (const pack of packs) await pack.finish();
 
   const manifest = await cluster.createManifest(id);
-  for (const entry of entries) await manifest.add(entry);
+  for (const entry of summed) await manifest.add(entry);
   await manifest.attach('backup_label', Buffer.from('START WAL LOCATION: 0/2000028\n'));
   await manifest.attach('tablespace_map', Buffer.alloc(0));
   await manifest.attach('pg_control', bytesFor(8192, 'control'));
@@ -165,7 +202,7 @@ for (const secret of [undefined, passphrase]) {
     it('lists the backups and extracts every file as it went in', async () => {
       const repository = await testRepository({ storage, ...(secret === undefined ? {} : { passphrase: secret }) });
       const cluster = await registered(repository);
-      const written = await writeBackup(cluster, id);
+      const written = await writeBackup(cluster, id, repository.sumKey());
       await (await cluster.createManifest('20261124T000000Z-full')).finish();
 
       const reader = new SecondReader(source, secret);
@@ -187,10 +224,21 @@ for (const secret of [undefined, passphrase]) {
       const repository = await openRepository(storage, secret === undefined ? {} : { passphrase: secret });
       await using manifest = await repository.cluster('main').openManifest(id);
       let index = 0;
-      for await (const { path, kind, mode, flags, owner, group, modifiedMs, target } of manifest.entries()) {
+      for await (const entry of manifest.entries()) {
+        const { path, kind, mode, flags, owner, group, modifiedMs, target, identity: identified } = entry;
         const { content: bytes, ...found } = entries[index] ?? {};
         const latin1 = Buffer.from(path, 'utf8').toString('latin1');
-        assert.deepEqual(found, { kind, path: latin1, mode, flags, owner, group, modifiedMs, target });
+        assert.deepEqual(found, {
+          kind,
+          path: latin1,
+          mode,
+          flags,
+          owner,
+          group,
+          modifiedMs,
+          target,
+          identity: identified,
+        });
         assert.equal(bytes !== undefined, kind === 'file');
         index += 1;
       }
@@ -265,18 +313,20 @@ describe('the examples of the document', () => {
 
   it('shows a sealed object and a manifest as the program writes them', async () => {
     const storage = new MemoryStorage();
-    const cluster = (await testRepository({ storage })).cluster('main');
+    const repository = await testRepository({ storage });
+    const cluster = repository.cluster('main');
     const pack = await cluster.createPack();
     const writer = new Writer([pack], 8192);
     const manifestKey = 'clusters/main/backups/20261123T083834Z-full/manifest';
     const entries = [
       directory(''),
       await writer.file('PG_VERSION', Buffer.from('15\n')),
-      await writer.file('base/5/1259', Buffer.from('not a relation at all')),
+      await writer.file('base/5/1259', Buffer.from('not a relation at all'), 1, { identity }),
     ];
+    const summed = await writer.summed(entries, { sumKey: repository.sumKey(), blobBytes: 65_536 });
     await pack.finish();
     const manifest = await cluster.createManifest('20261123T083834Z-full');
-    for (const entry of entries) await manifest.add(entry);
+    for (const entry of summed) await manifest.add(entry);
     await manifest.attach('backup_label', Buffer.from('START WAL'));
     await manifest.finish();
     await cluster.putSealed('example', Buffer.from('hello'));
@@ -303,6 +353,10 @@ describe('the examples of the document', () => {
 
   it('shows a record with the fields that records have', () => {
     const block = /```json\n(\{\n {2}"id"[^`]*)```/.exec(text)?.[1];
-    assert.deepEqual(JSON.parse(block ?? ''), backupRecord('20261123T083834Z-full'));
+    const databases = [
+      { oid: 1, name: 'template1' },
+      { oid: 16_386, name: 'shop' },
+    ];
+    assert.deepEqual(JSON.parse(block ?? ''), backupRecord('20261123T083834Z-full', { databases }));
   });
 });

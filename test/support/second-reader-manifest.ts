@@ -1,4 +1,5 @@
 import { Bytes, check, roles, type Blob, type Sealed } from './second-reader-sealed.ts';
+import { checkSums, crc32c, type SumKey } from './second-reader-sums.ts';
 
 /* The second reader's manifests: docs/repository-format.md, "Manifest". */
 
@@ -13,6 +14,13 @@ export interface Entry {
   readonly modifiedMs: number;
   readonly target: string | undefined;
   readonly content: Buffer | undefined;
+  readonly identity: Identity | undefined;
+}
+
+interface Identity {
+  readonly inode: number;
+  readonly bornMicros: number;
+  readonly changedMicros: number;
 }
 
 interface Extent {
@@ -26,15 +34,23 @@ export function list<T>(reader: Bytes, one: () => T): T[] {
   return Array.from({ length: reader.count() }, one);
 }
 
-export function readBlock(manifest: Sealed, packs: readonly Sealed[], block: { entries: number; blob: Blob }): Entry[] {
-  const reader = new Bytes(manifest.open(block.blob, roles.content));
-  const memory: ExtentMemory = { pack: undefined, last: new Map() };
+/** What the content of files is read from, and checked with. */
+interface Source {
+  readonly manifest: Sealed;
+  readonly packs: readonly Sealed[];
+  readonly key: SumKey;
+}
+
+export function readBlock(source: Source, block: { entries: number; blob: Blob }): Entry[] {
+  const reader = new Bytes(source.manifest.open(block.blob, roles.content));
+  const memories = { content: newMemory(), sums: newMemory() };
   const entries: Entry[] = [];
   let [path, owner, group, modifiedMs] = [Buffer.alloc(0), '', '', 0];
+  let before: Identity = { inode: 0, bornMicros: 0, changedMicros: 0 };
   for (let left = block.entries; left > 0; left -= 1) {
     const head = reader.u8();
     const kind = (['file', 'directory', 'symlink'] as const)[head & 3];
-    check(kind !== undefined && head < 32, 'an entry of an unknown kind');
+    check(kind !== undefined && head < 64 && (kind === 'file' || (head & 36) === 0), 'an entry of an unknown kind');
     const shared = reader.varint();
     check(shared <= path.length, 'a path that shares too much');
     path = Buffer.concat([path.subarray(0, shared), reader.take(reader.varint())]);
@@ -42,78 +58,92 @@ export function readBlock(manifest: Sealed, packs: readonly Sealed[], block: { e
     if (!(head & 8)) [owner, group] = [reader.text(), reader.text()];
     const distance = reader.varint();
     modifiedMs += head & 16 ? -distance : distance;
-    const content = kind === 'file' ? readFile(reader, (head & 4) !== 0, { manifest, packs, memory }) : undefined;
-    const target = kind === 'symlink' ? reader.take(reader.varint()).toString('utf8') : undefined;
-    entries.push({ kind, path: path.toString('latin1'), mode, flags, owner, group, modifiedMs, target, content });
+    const entry = { kind, path: path.toString('latin1'), mode, flags, owner, group, modifiedMs };
+    let [content, target, identity]: [Buffer?, string?, Identity?] = [];
+    if (kind === 'file') {
+      const [size, crc] = [reader.varint(), reader.take(4).readUInt32LE()];
+      if (head & 32) before = identity = readIdentity(reader, before, modifiedMs);
+      content = readFile(reader, { large: (head & 4) !== 0, size, crc, flags }, source, memories);
+    }
+    if (kind === 'symlink') target = reader.take(reader.varint()).toString('utf8');
+    entries.push({ ...entry, target, content, identity });
   }
   check(reader.left === 0, 'a block that is too long');
   return entries;
 }
 
+function readIdentity(reader: Bytes, before: Identity, modifiedMs: number): Identity {
+  const inode = before.inode + zigzag(reader.varint());
+  const bornMicros = before.bornMicros + zigzag(reader.varint());
+  const changed = reader.varint();
+  return { inode, bornMicros, changedMicros: changed === 0 ? 0 : modifiedMs * 1000 + zigzag(changed - 1) };
+}
+
+function zigzag(n: number): number {
+  return n % 2 === 0 ? n / 2 : -(n + 1) / 2;
+}
+
 function readFile(
   reader: Bytes,
-  large: boolean,
-  from: { manifest: Sealed; packs: readonly Sealed[]; memory: ExtentMemory },
+  file: { large: boolean; size: number; crc: number; flags: number },
+  source: Source,
+  memories: { content: ExtentMemory; sums: ExtentMemory },
 ): Buffer {
-  const size = reader.varint();
-  const crc = reader.take(4).readUInt32LE();
-  const count = reader.varint();
-  let extents: Extent[];
-  if (large) {
-    const map = new Bytes(from.manifest.open(reader.blob(), roles.content));
-    extents = readExtents(map, count, { pack: undefined, last: new Map() });
-    check(map.left === 0, 'a map that is too long');
-  } else {
-    extents = readExtents(reader, count, from.memory);
-  }
-  const content = Buffer.concat(
+  const { size, crc, flags } = file;
+  const [count, sumsCount] = [reader.varint(), reader.varint()];
+  const from = file.large ? new Bytes(source.manifest.open(reader.blob(), roles.content)) : reader;
+  const content = joined(readExtents(from, count, file.large ? newMemory() : memories.content), source);
+  const sums = joined(readExtents(from, sumsCount, file.large ? newMemory() : memories.sums), source);
+  if (file.large) check(from.left === 0, 'maps that are too long');
+  check(content.length === size && crc32c(content) === crc, 'a file that is not what was read');
+  if (flags & 2) check(sumsCount === 0 || sums.length === count * 16, 'another number of digests than of extents');
+  else if (sumsCount > 0) checkSums(sums, content, source.key);
+  return content;
+}
+
+function joined(extents: readonly Extent[], { packs }: Source): Buffer {
+  return Buffer.concat(
     extents.map(({ pack, blob, start, length }) => {
-      const sealed = from.packs[pack];
+      const sealed = packs[pack];
       check(sealed !== undefined, 'an extent in a pack that is not listed');
       return sealed.open(blob, roles.content).subarray(start, start + length);
     }),
   );
-  check(content.length === size && crc32c(content) === crc, 'a file that is not what was read');
-  return content;
 }
 
-/** What extents are told by: the present pack, and the last blob of each. */
+/** What extents are told by: the present pack, and of each the last blob and where the extent in it ended. */
 interface ExtentMemory {
   pack: number | undefined;
-  readonly last: Map<number, Blob>;
+  readonly last: Map<number, Blob & { readonly end: number }>;
+}
+
+function newMemory(): ExtentMemory {
+  return { pack: undefined, last: new Map() };
 }
 
 function readExtents(reader: Bytes, count: number, memory: ExtentMemory): Extent[] {
   const extents: Extent[] = [];
   for (let left = count; left > 0; left -= 1) {
     const head = reader.u8();
-    check(head < 32, 'an extent with unknown bits');
+    check(head < 64 && (head & 36) !== 36, 'an extent with unknown bits');
     if (head & 1) memory.pack = reader.varint();
     const { pack } = memory;
     check(pack !== undefined, 'a first extent without a pack');
-    const last = memory.last.get(pack) ?? { offset: 0, stored: 0, plain: 0 };
-    let blob = last;
+    const last = memory.last.get(pack) ?? { offset: 0, stored: 0, plain: 0, end: 0 };
+    let blob: Blob = last;
     if (!(head & 16)) {
       const offset = head & 2 ? reader.varint() : last.offset + last.stored;
       const stored = reader.varint();
       blob = { offset, stored, plain: head & 8 ? reader.varint() : last.plain };
     }
     check(blob.plain >= 1 && blob.plain <= 1_048_576 && blob.stored > 16, 'an impossible blob');
-    memory.last.set(pack, blob);
-    const start = head & 4 ? reader.varint() : 0;
-    const length = head & 4 ? reader.varint() : blob.plain;
+    let start = 0;
+    if (head & 4) start = reader.varint();
+    if (head & 32 && head & 16) start = last.end;
+    const length = head & 36 ? reader.varint() : blob.plain;
     check(length >= 1 && start + length <= blob.plain, 'an extent beyond its blob');
+    memory.last.set(pack, { ...blob, end: start + length });
     extents.push({ pack, blob, start, length });
   }
   return extents;
-}
-
-/** Bit by bit, as the definition has it. */
-function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffff_ffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0x82f6_3b78 : crc >>> 1;
-  }
-  return ~crc >>> 0;
 }

@@ -1,5 +1,6 @@
 import { createDecipheriv, createHmac, hkdfSync, scryptSync } from 'node:crypto';
 import { list, readBlock, type Entry } from './second-reader-manifest.ts';
+import { sumKey, type SumKey } from './second-reader-sums.ts';
 import { Sealed, check, kinds, roles, sha256 } from './second-reader-sealed.ts';
 
 /*
@@ -24,6 +25,7 @@ export interface ExtractedBackup {
 export class SecondReader {
   readonly #source: ObjectSource;
   readonly #key: Buffer | undefined;
+  readonly #sumKey: SumKey;
 
   constructor(source: ObjectSource, passphrase?: string) {
     this.#source = source;
@@ -34,8 +36,13 @@ export class SecondReader {
       (encryption !== null) === (passphrase !== undefined),
       'a passphrase where none is needed, or none where one is',
     );
-    if (encryption === null || passphrase === undefined) return;
-    this.#key = repositoryKey(String(document['id']), encryption.slots, passphrase);
+    const id = String(document['id']);
+    if (encryption === null || passphrase === undefined) {
+      this.#sumKey = sumKey(Buffer.from(id, 'hex'));
+      return;
+    }
+    this.#key = repositoryKey(id, encryption.slots, passphrase);
+    this.#sumKey = sumKey(this.#key);
     const authenticated = JSON.stringify([
       document['id'],
       document['format'],
@@ -129,7 +136,7 @@ export class SecondReader {
     });
     check(body.left === 0, 'a body that is too long');
 
-    const entries = blocks.flatMap((block) => readBlock(manifest, packs, block));
+    const entries = blocks.flatMap((block) => readBlock({ manifest, packs, key: this.#sumKey }, block));
     const files = entries.filter((entry) => entry.kind === 'file');
     check(entries.length === entryCount && files.length === fileCount, 'other numbers than announced');
     check(
