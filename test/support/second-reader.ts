@@ -36,12 +36,12 @@ export class SecondReader {
       (encryption !== null) === (passphrase !== undefined),
       'a passphrase where none is needed, or none where one is',
     );
-    const id = String(document['id']);
+    const repositoryId = String(document['id']);
     if (encryption === null || passphrase === undefined) {
-      this.#sumKey = sumKey(Buffer.from(id, 'hex'));
+      this.#sumKey = sumKey(Buffer.from(repositoryId, 'hex'));
       return;
     }
-    this.#key = repositoryKey(id, encryption.slots, passphrase);
+    this.#key = repositoryKey(repositoryId, encryption.slots, passphrase);
     this.#sumKey = sumKey(this.#key);
     const authenticated = JSON.stringify([
       document['id'],
