@@ -30,6 +30,8 @@ export function makeUpIndex(timeline: Timeline, number: SegmentNumber, overall: 
     endLsn,
     walBlockBytes: 8192,
     firstRecordLsn: lsn(startLsn + 40n),
+    previousRecordLsn: undefined,
+    lastRecordLsn: undefined,
     usedEndLsn: endLsn,
     ending: 'full',
     commits: [],

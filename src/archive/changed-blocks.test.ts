@@ -311,3 +311,73 @@ describe('WAL that does not tell every change', () => {
     );
   });
 });
+
+describe('WAL of another server, or of this one before its disk was put back', () => {
+  it('is noticed where it lies between, although no segment is missing', async () => {
+    const switched = (records: number): WalBuilder => {
+      const builder = new WalBuilder();
+      for (let i = 0; i < records; i += 1) touch(builder, i);
+      builder.switchSegment();
+      touch(builder, 50);
+      builder.filler(64);
+      return builder;
+    };
+    const asked = { from: lsn(firstLsn + 40n), to: lsn(firstLsn + BigInt(mebibyte) + 80n) };
+    assert.deepEqual(blocksIn(await askForBlocks(await archived(switched(3)), asked)), [0, 1, 2, 50]);
+    const mixed = switched(3);
+    mixed.segments[1] = switched(4).segments[1] ?? Buffer.alloc(0);
+    assertUnfit(
+      await askForBlocks(await archived(mixed), asked),
+      /^WAL segment \w+01 does not go on from where \w+00 ends$/,
+    );
+  });
+
+  /** A record, two checkpoints with the redo of each before them, and a record; the second checkpoint there, or behind the boundary. */
+  function withCheckpoints(secondAt: number) {
+    const builder = new WalBuilder();
+    const checkpoint = (redo: Lsn): Lsn =>
+      builder.record({ resourceManager: 0, info: 0x10, main: Buffer.concat([i64(redo), u32(1, 1), Buffer.alloc(72)]) });
+    const from = touch(builder, 1);
+    const first = checkpoint(from);
+    builder.fillTo(mebibyte - 4096);
+    const to = touch(builder, 2);
+    builder.fillTo(secondAt);
+    if (secondAt > mebibyte - 64) builder.filler(mebibyte - secondAt);
+    const second = checkpoint(to);
+    builder.filler(64);
+    return { builder, from, to, checkpoints: { from: first, to: second } };
+  }
+
+  it('has no checkpoint where the backups began', async () => {
+    for (const secondAt of [mebibyte - 1024, mebibyte - 64, mebibyte - 32]) {
+      const { builder, from, to, checkpoints } = withCheckpoints(secondAt);
+      const archive = await archived(builder);
+      assert.deepEqual(blocksIn(await askForBlocks(archive, { from, to, checkpoints })), [1, 2]);
+      const elsewhere = { ...checkpoints, from: lsn(checkpoints.from + 8n) };
+      assertUnfit(
+        await askForBlocks(archive, { from, to, checkpoints: elsewhere }),
+        /^the archived WAL has no checkpoint at 5\/68 that begins at 5\/28: another server wrote it, or/,
+      );
+      const before = { ...checkpoints, to: checkpoints.from };
+      assertUnfit(
+        await askForBlocks(archive, { from, to, checkpoints: before }),
+        /^the archived WAL has no checkpoint at /,
+      );
+    }
+  });
+
+  it('is told from that of this server only when its last checkpoint is archived', async () => {
+    const { builder, from, to, checkpoints } = withCheckpoints(mebibyte - 32);
+    const archive = await archived(builder, [1]);
+    const name = nameOf(firstNumber + 1);
+    assert.deepEqual(
+      blocksIn(await askForBlocks(archive, { from, to, checkpoints: { from: checkpoints.from } })),
+      [1, 2],
+    );
+    assertUnfit(await askForBlocks(archive, { from, to, checkpoints }), /is not in the archive$/, name);
+    const used = builder.segments[1]?.subarray(0, 8192);
+    assert.ok(used);
+    await archive.store.putPartial(name, used);
+    assert.deepEqual(blocksIn(await askForBlocks(archive, { from, to, checkpoints })), [1, 2]);
+  });
+});

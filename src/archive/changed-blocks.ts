@@ -1,9 +1,10 @@
 import { hasCode } from '../errors/pgrecall-error.ts';
-import { formatLsn, type Lsn } from '../postgres/lsn.ts';
+import { formatLsn, lsn, type Lsn } from '../postgres/lsn.ts';
 import { formatSegmentName, segmentNumber, segmentOf } from '../postgres/segment-name.ts';
 import type { TimelineHistory } from '../postgres/timeline-history.ts';
 import { BlockTable } from '../wal/block-table.ts';
 import { joinRecord } from '../wal/join-record.ts';
+import { SegmentLinks } from '../wal/segment-links.ts';
 import type { JoinedRecord, SegmentIndex } from '../wal/segment-index.ts';
 import type { RelationFork, WalEvent } from '../wal/wal-event.ts';
 import { isDamage } from './segment-facts.ts';
@@ -40,28 +41,39 @@ export interface ChangedBlocks {
 /** `unfit`: why WAL cannot tell, for the user. `missing`: the segment to archive first, if that is all that it takes. */
 export type Evidence = { readonly changed: ChangedBlocks } | { readonly unfit: string; readonly missing?: string };
 
+/** Where a backup starts. */
+export interface StartPosition extends WalPosition {
+  /**
+   * Of the checkpoint whose redo begins at the position. Where it is given, WAL must have it, and so is known to be the
+   * WAL of this very server: one that was put back to an earlier state of its disk writes other WAL under the same names.
+   */
+  readonly checkpointLsn?: Lsn;
+}
+
 export interface Stretch {
   readonly store: WalStore;
   /** Of a timeline that both positions are in the past of. */
   readonly history: TimelineHistory;
   /** Where a record starts; wal_level was not minimal there (before 17, WAL tells only when it changes). */
-  readonly from: WalPosition;
+  readonly from: StartPosition;
   /** Where a record starts, or will start. */
-  readonly to: WalPosition;
+  readonly to: StartPosition;
   readonly signal: AbortSignal;
 }
 
 /**
  * Reads the index of every segment of the stretch, and the segment itself where it has none. The last segment may be
- * there as a beginning only (WalStore.putPartial), as long as that has the record at `to`. Throws what reading the repository throws, save
+ * there as a beginning only (WalStore.putPartial), as long as that has the record at `to`, or the checkpoint. Throws what reading the repository throws, save
  * for damage, which makes the evidence unfit.
  */
 export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
   const { store, history, from, to, signal } = stretch;
   const { segmentBytes } = store;
-  const runs = segmentRuns(history, from, to, segmentBytes);
+  // the record at the end belongs to what is read, where that is a checkpoint to be seen
+  const end = { timeline: to.timeline, lsn: to.checkpointLsn === undefined ? to.lsn : lsn(to.checkpointLsn + 1n) };
+  const runs = segmentRuns(history, from, end, segmentBytes);
   if (typeof runs === 'string') return { unfit: runs };
-  const gathering = new Gathering(from.lsn, to.lsn);
+  const gathering = new Gathering(from, to);
   for (const { timeline, first, last } of runs) {
     let next = first;
     const name = (): string => formatSegmentName({ timeline, number: next }, segmentBytes);
@@ -86,12 +98,21 @@ export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
 class Gathering {
   readonly #from: Lsn;
   readonly #to: Lsn;
+  /** A whole record that starts here or later has to be there. */
+  readonly #reach: Lsn;
+  /** Positions of checkpoints that were not met yet, and where their redo begins. */
+  readonly #checkpoints = new Map<Lsn, Lsn>();
+  readonly #links = new SegmentLinks();
   readonly #changed = new BlockTable();
   #last: { readonly index: SegmentIndex; readonly name: string } | undefined;
 
-  constructor(from: Lsn, to: Lsn) {
-    this.#from = from;
-    this.#to = to;
+  constructor(from: StartPosition, to: StartPosition) {
+    this.#from = from.lsn;
+    this.#to = to.lsn;
+    this.#reach = to.checkpointLsn ?? to.lsn;
+    for (const { checkpointLsn, lsn: redoLsn } of [from, to]) {
+      if (checkpointLsn !== undefined) this.#checkpoints.set(checkpointLsn, redoLsn);
+    }
   }
 
   /** Why the evidence is unfit, if this index makes it so. */
@@ -101,6 +122,7 @@ class Gathering {
     if (before?.index.ending === 'end-of-wal') {
       return `WAL segment ${before.name} is archived only up to ${formatLsn(before.index.usedEndLsn)}, and others follow it`;
     }
+    if (!this.#links.follows(index)) return `WAL segment ${name} does not go on from where ${before?.name} ends`;
     this.#last = { index, name };
     if (before) {
       const joined = joinRecord(before.index, index);
@@ -116,24 +138,36 @@ class Gathering {
     for (const event of events) {
       const unfit = event.lsn >= this.#from && event.lsn < this.#to ? reasonIn(event) : undefined;
       if (unfit !== undefined) return unfit;
+      if (event.kind === 'checkpoint') this.#meet(event.lsn, event.redoLsn);
     }
     this.#changed.add(changes);
     return undefined;
   }
 
+  #meet(checkpointLsn: Lsn, redoLsn: Lsn): void {
+    if (this.#checkpoints.get(checkpointLsn) === redoLsn) this.#checkpoints.delete(checkpointLsn);
+  }
+
   finish(): Evidence {
-    const to = formatLsn(this.#to);
     if (this.#last) {
       const { index, name } = this.#last;
-      if (index.tail && index.tail.lsn < this.#to) {
-        return { unfit: `${to} lies within the WAL record at ${formatLsn(index.tail.lsn)}` };
+      const reach = formatLsn(this.#reach);
+      if (index.tail && index.tail.lsn < this.#reach) {
+        return { unfit: `${reach} lies within the WAL record at ${formatLsn(index.tail.lsn)}` };
       }
-      // A beginning ends with zeros in the midst of a record, maybe: only one that starts at `to` or later proves that
+      // A beginning ends with zeros in the midst of a record, maybe: only one that starts there or later proves that
       // all before it is there.
-      if (index.ending === 'end-of-wal' && index.usedEndLsn <= this.#to) {
+      if (index.ending === 'end-of-wal' && index.usedEndLsn <= this.#reach) {
         const end = formatLsn(index.usedEndLsn);
-        return { unfit: `WAL segment ${name} is archived only up to ${end}, not beyond ${to}`, missing: name };
+        return { unfit: `WAL segment ${name} is archived only up to ${end}, not beyond ${reach}`, missing: name };
       }
+      // one that goes on in the next segment is in none of them
+      if (index.tail) this.#checkpoints.delete(index.tail.lsn);
+    }
+    for (const [checkpointLsn, redoLsn] of this.#checkpoints) {
+      return {
+        unfit: `the archived WAL has no checkpoint at ${formatLsn(checkpointLsn)} that begins at ${formatLsn(redoLsn)}: another server wrote it, or this one before its disk was put back to an earlier state`,
+      };
     }
     return { changed: this.#changed };
   }

@@ -39,6 +39,8 @@ export function indexSegment(bytes: Uint8Array, options: IndexOptions = {}): Seg
     endLsn: at(header.segmentBytes),
     walBlockBytes: header.walBlockBytes,
     firstRecordLsn: firstOffset === undefined ? undefined : at(firstOffset),
+    previousRecordLsn: walker.firstPrevious === undefined ? undefined : lsn(walker.firstPrevious),
+    lastRecordLsn: walker.lastOffset < 0 ? undefined : at(walker.lastOffset),
     usedEndLsn: at(walker.usedEndOffset),
     ending: problem === undefined ? walker.ending : 'end-of-wal',
     get commits(): readonly Commit[] {
@@ -83,6 +85,8 @@ function unknownVersion(header: SegmentHeader): SegmentIndex {
     endLsn: lsn(header.startLsn + BigInt(header.segmentBytes)),
     walBlockBytes: header.walBlockBytes,
     firstRecordLsn: undefined,
+    previousRecordLsn: undefined,
+    lastRecordLsn: undefined,
     usedEndLsn: header.startLsn,
     ending: 'end-of-wal',
     commits: [],

@@ -51,12 +51,13 @@ export class RecordWalker {
   #scratch = new Uint8Array(16_384);
   #scratchView = new DataView(this.#scratch.buffer);
   #nextOffset: number;
-  #previousOffset = -1;
   #firstOffset = -1;
 
   /** The present record: where it starts and ends in the segment (the end is aligned to 8 bytes). */
   startOffset = 0;
   endOffset = 0;
+  /** Where the whole record before it starts, the last one when there are no more; or -1. */
+  lastOffset = -1;
   /** Its length without page headers and alignment (xl_tot_len). */
   lengthBytes = 0;
   xid = 0;
@@ -78,6 +79,8 @@ export class RecordWalker {
   /** The rest of a record that the segment before began. */
   head: Uint8Array = new Uint8Array(0);
   continuationBytes = 0;
+  /** xl_prev of the first record, where its header is here. */
+  firstPrevious: bigint | undefined;
   tailOffset = -1;
   tail: Uint8Array = new Uint8Array(0);
 
@@ -138,12 +141,17 @@ export class RecordWalker {
         if (crossed === 'stopped') return false;
       }
       if (this.#verifyCrc && !this.#checkCrc()) return false;
-      if (this.#firstOffset < 0) this.#firstOffset = start;
-      this.#previousOffset = start;
+      if (this.#firstOffset < 0) this.#noteFirst(start);
+      this.lastOffset = start;
       this.usedEndOffset = this.endOffset;
       this.#advance();
       return true;
     }
+  }
+
+  #noteFirst(start: number, haveBytes = recordHeaderBytes): void {
+    this.#firstOffset = start;
+    if (haveBytes >= recordHeaderBytes) this.firstPrevious = this.view.getBigUint64(this.at + 8, true);
   }
 
   /** Sets where the record after the present one starts. */
@@ -262,7 +270,7 @@ export class RecordWalker {
     const copied = end.kind === 'beyond' ? end.copiedBytes : 0;
     // a header that is all here must make sense before its record counts as one that goes on
     if (copied >= recordHeaderBytes && !this.#readHeader()) return;
-    if (this.#firstOffset < 0) this.#firstOffset = start;
+    if (this.#firstOffset < 0) this.#noteFirst(start, copied);
     this.tailOffset = start;
     this.tail = this.#scratch.slice(0, copied);
     this.#reachedEnd();
@@ -325,8 +333,8 @@ export class RecordWalker {
     const info = view.getUint8(at + 16);
     const resourceManager = view.getUint8(at + 17);
     const linked =
-      this.#previousOffset >= 0
-        ? previousLow === this.#startLow + this.#previousOffset && previousHigh === this.#startHigh
+      this.lastOffset >= 0
+        ? previousLow === this.#startLow + this.lastOffset && previousHigh === this.#startHigh
         : previousHigh < this.#startHigh ||
           (previousHigh === this.#startHigh && previousLow < this.#startLow + this.startOffset);
     if (!linked) return this.#stop(this.startOffset, 'a record that does not follow the one before');

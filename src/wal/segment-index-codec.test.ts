@@ -123,7 +123,11 @@ const anyIndex: fc.Arbitrary<SegmentIndex> = fc.bigInt({ min: 0n, max: 2n ** 39n
     walMagic: fc.constantFrom(0xd10d, 0xd110, 0xd118),
     systemIdentifier: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(systemIdentifier),
     timeline: anyTimeline,
-    firstRecordLsn: fc.option(at, { nil: undefined }),
+    links: fc.option(
+      record({ firstRecordLsn: at, back: fc.option(fc.bigInt({ min: 1n, max: 2n ** 25n }), { nil: undefined }) }),
+      { nil: undefined },
+    ),
+    lastRecordLsn: fc.option(at, { nil: undefined }),
     usedEndLsn: at,
     ending: fc.constantFrom('full', 'switch', 'end-of-wal'),
     commits: commitsAt(startLsn),
@@ -140,8 +144,14 @@ const anyIndex: fc.Arbitrary<SegmentIndex> = fc.bigInt({ min: 0n, max: 2n ** 39n
     head: bytes,
     tail: fc.option(record({ lsn: at, bytes }), { nil: undefined }),
     problem: fc.option(fc.string(), { nil: undefined }),
-  }).map(({ more, problem, ...rest }) => ({
+  }).map(({ more, problem, links, ...rest }) => ({
     ...rest,
+    firstRecordLsn: links?.firstRecordLsn,
+    // none is before the beginning of WAL
+    previousRecordLsn:
+      links?.back === undefined || links.back > links.firstRecordLsn
+        ? undefined
+        : lsn(links.firstRecordLsn - links.back),
     postgresMajor: { 0xd10d: 14, 0xd110: 15, 0xd118: 18 }[rest.walMagic],
     startLsn,
     endLsn: lsn(startLsn + BigInt(segmentBytes)),
@@ -241,6 +251,8 @@ describe('a stored WAL index', () => {
         endLsn: lsn(startLsn + 16_777_216n),
         walBlockBytes: 8192,
         firstRecordLsn: undefined,
+        previousRecordLsn: undefined,
+        lastRecordLsn: undefined,
         usedEndLsn: startLsn,
         ending: 'full',
         commits: list,

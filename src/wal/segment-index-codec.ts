@@ -17,7 +17,8 @@ import type { BlockChanges, Commit, RestorePoint, SegmentEnding, SegmentIndex } 
  *
  *   format (1) = 1
  *   magic | system identifier | timeline | log2 of the segment size (1) | log2 of WAL's page size (1)
- *   segment number | first record + 1, or 0 | end of the last record | ending (1) | problem: 0, or 1 and the text
+ *   segment number | first record + 1, or 0 | bytes from the record before it, or 0 | last record + 1, or 0
+ *   end of the last record | ending (1) | problem: 0, or 1 and the text
  *   commits: how many, then five columns
  *     kinds    runs of (kind, how many)                                        ~ 0 bytes a commit
  *     xids     difference to the one before, zigzag                              1
@@ -54,6 +55,10 @@ export function encodeSegmentIndex(index: SegmentIndex): Uint8Array {
   writer.u8(Math.log2(segmentBytes)).u8(Math.log2(index.walBlockBytes));
   writer.bigVarint(startLsn / BigInt(segmentBytes));
   writer.varint(index.firstRecordLsn === undefined ? 0 : units(index.firstRecordLsn) + 1);
+  const { firstRecordLsn, previousRecordLsn, lastRecordLsn } = index;
+  const isLinked = firstRecordLsn !== undefined && previousRecordLsn !== undefined;
+  writer.bigVarint(isLinked ? firstRecordLsn - previousRecordLsn : 0n);
+  writer.varint(lastRecordLsn === undefined ? 0 : units(lastRecordLsn) + 1);
   writer.varint(units(index.usedEndLsn)).u8(endings.indexOf(index.ending));
   if (index.problem === undefined) writer.u8(0);
   else writer.u8(1).text(index.problem);
@@ -160,6 +165,9 @@ export function decodeSegmentIndex(bytes: Uint8Array): SegmentIndex {
     return units > limit ? reader.fail('a position beyond the end of the segment') : units;
   };
   const first = position(segmentUnits);
+  const firstRecordLsn = first === 0 ? undefined : at(first - 1);
+  const previousRecordLsn = readPrevious(reader, firstRecordLsn);
+  const last = position(segmentUnits);
   const usedEndLsn = at(position(segmentUnits));
   const ending = endings[reader.u8()] ?? reader.fail('an unknown ending');
   const problem = readProblem(reader);
@@ -186,7 +194,9 @@ export function decodeSegmentIndex(bytes: Uint8Array): SegmentIndex {
     startLsn: lsn(startLsn),
     endLsn: at(segmentUnits),
     walBlockBytes,
-    firstRecordLsn: first === 0 ? undefined : at(first - 1),
+    firstRecordLsn,
+    previousRecordLsn,
+    lastRecordLsn: last === 0 ? undefined : at(last - 1),
     usedEndLsn,
     ending,
     get commits(): readonly Commit[] {
@@ -202,6 +212,12 @@ export function decodeSegmentIndex(bytes: Uint8Array): SegmentIndex {
     tail,
     ...(problem !== undefined && { problem }),
   };
+}
+
+function readPrevious(reader: BoundedReader, from: Lsn | undefined): Lsn | undefined {
+  const bytes = reader.bigVarint();
+  if (bytes === 0n) return undefined;
+  return from === undefined || bytes > from ? reader.fail(`a record ${bytes} bytes before`) : lsn(from - bytes);
 }
 
 function readProblem(reader: BoundedReader): string | undefined {

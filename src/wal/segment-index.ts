@@ -60,6 +60,10 @@ export interface SegmentIndex {
   readonly walBlockBytes: number;
   /** The first record that starts here. */
   readonly firstRecordLsn: Lsn | undefined;
+  /** Where the record before it starts, as that first one says (xl_prev). */
+  readonly previousRecordLsn: Lsn | undefined;
+  /** Start of the last whole record that starts here, a switch record included. */
+  readonly lastRecordLsn: Lsn | undefined;
   /** End of the last whole record; a switch record or zeros may follow. */
   readonly usedEndLsn: Lsn;
   /** A segment that others follow on its timeline and that ends with 'end-of-wal' is not whole. */

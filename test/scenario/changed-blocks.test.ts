@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { readChangedBlocks, type ChangedBlocks } from '../../src/archive/changed-blocks.ts';
+import { readChangedBlocks, type ChangedBlocks, type StartPosition } from '../../src/archive/changed-blocks.ts';
 import { WalStore } from '../../src/archive/wal-store.ts';
-import type { WalPosition } from '../../src/archive/wal-stretch.ts';
 import { decodeControlFile, type ControlFile } from '../../src/postgres/control-file.ts';
 import { formatLsn, parseLsn, type Lsn } from '../../src/postgres/lsn.ts';
 import { parseSegmentName, segmentOf } from '../../src/postgres/segment-name.ts';
@@ -32,8 +31,8 @@ const mib = 1_048_576;
 interface Witnessed {
   readonly store: WalStore;
   readonly history: TimelineHistory;
-  readonly from: WalPosition;
-  readonly to: WalPosition;
+  readonly from: StartPosition;
+  readonly to: StartPosition;
   readonly filesBefore: ReadonlyMap<string, RelationFileRead>;
   readonly filesAfter: ReadonlyMap<string, RelationFileRead>;
   readonly summarized: readonly Summarized[];
@@ -44,8 +43,8 @@ interface Witnessed {
 
 /** What the server's summaries say of a stretch. */
 interface Summarized {
-  readonly from: WalPosition;
-  readonly to: WalPosition;
+  readonly from: StartPosition;
+  readonly to: StartPosition;
   readonly forks: ReadonlyMap<string, SummarizedFork>;
 }
 
@@ -62,7 +61,7 @@ async function witness(cluster: TestCluster, segmentBytes: number): Promise<Witn
   const reference = controlOf(cluster);
   await cluster.start();
 
-  const marks: WalPosition[] = [];
+  const marks: StartPosition[] = [];
   await changeRows(cluster);
   marks.push(await checkpoint(cluster, true));
   await writeAllKinds(cluster);
@@ -84,14 +83,19 @@ async function witness(cluster: TestCluster, segmentBytes: number): Promise<Witn
   return {
     store: await archive(segments, end),
     history: parseHistory(readFileSync(join(directory, '00000002.history'), 'utf8'), timeline(2)),
-    from: { timeline: reference.timeline, lsn: reference.redoLsn },
-    to: { timeline: end.timeline, lsn: end.redoLsn },
+    from: startOf(reference),
+    to: startOf(end),
     filesBefore,
     filesAfter,
     summarized,
     segments,
     untouched,
   };
+}
+
+/** As a backup starts with its checkpoint. */
+function startOf({ timeline: on, redoLsn, checkpointLsn }: ControlFile): StartPosition {
+  return { timeline: on, lsn: redoLsn, checkpointLsn };
 }
 
 async function pathOf(cluster: TestCluster, table: string): Promise<string> {
@@ -112,19 +116,19 @@ async function writeAllKinds(cluster: TestCluster): Promise<void> {
 }
 
 /** Where the server would begin a summary: its redo, at the beginning of a segment or somewhere within. */
-async function checkpoint(cluster: TestCluster, switchSegment: boolean): Promise<WalPosition> {
+async function checkpoint(cluster: TestCluster, switchSegment: boolean): Promise<StartPosition> {
   await using session = await cluster.session();
   if (switchSegment) await session.query('SELECT pg_switch_wal()');
   await session.query('CHECKPOINT');
-  const [last] = await session.query<{ redo: string; tli: number }>(
-    'SELECT redo_lsn::text AS redo, timeline_id AS tli FROM pg_control_checkpoint()',
+  const [last] = await session.query<{ redo: string; checkpoint: string; tli: number }>(
+    'SELECT redo_lsn::text AS redo, checkpoint_lsn::text AS checkpoint, timeline_id AS tli FROM pg_control_checkpoint()',
   );
   assert.ok(last);
-  return { timeline: timeline(last.tli), lsn: parseLsn(last.redo) };
+  return { timeline: timeline(last.tli), lsn: parseLsn(last.redo), checkpointLsn: parseLsn(last.checkpoint) };
 }
 
 /** From each mark to each later one. */
-async function summarize(cluster: TestCluster, marks: readonly WalPosition[]): Promise<Summarized[]> {
+async function summarize(cluster: TestCluster, marks: readonly StartPosition[]): Promise<Summarized[]> {
   await using session = await cluster.session();
   const last = marks.at(-1);
   assert.ok(last);
@@ -164,7 +168,11 @@ async function archive(segments: readonly Segment[], control: ControlFile): Prom
   return store;
 }
 
-async function changedIn({ store, history }: Witnessed, from: WalPosition, to: WalPosition): Promise<ChangedBlocks> {
+async function changedIn(
+  { store, history }: Witnessed,
+  from: StartPosition,
+  to: StartPosition,
+): Promise<ChangedBlocks> {
   const evidence = await readChangedBlocks({ store, history, from, to, signal: new AbortController().signal });
   assert.ok('changed' in evidence, 'unfit' in evidence ? evidence.unfit : '');
   return evidence.changed;

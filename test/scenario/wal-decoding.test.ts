@@ -4,6 +4,7 @@ import { formatLsn } from '../../src/postgres/lsn.ts';
 import { mergeBlockChanges } from '../../src/wal/block-changes.ts';
 import type { BlockReference, WalRecord } from '../../src/wal/read-records.ts';
 import { decodeSegmentIndex, encodeSegmentIndex } from '../../src/wal/segment-index-codec.ts';
+import { SegmentLinks } from '../../src/wal/segment-links.ts';
 import type { BlockChanges, Commit, JoinedRecord, RestorePoint, SegmentIndex } from '../../src/wal/segment-index.ts';
 import type { WalEvent } from '../../src/wal/wal-event.ts';
 import { cutsOf, endOfTransaction, type DumpedBlock, type DumpedRecord } from '../support/waldump.ts';
@@ -197,6 +198,8 @@ for (const [major, walSegmentMiB] of [
         assert.deepEqual(decodeSegmentIndex(encodeSegmentIndex(index)), index);
       }
       for (const [i, { problem }] of joined.entries()) assert.equal(problem, undefined, segments[i]?.name);
+      const links = new SegmentLinks();
+      for (const [i, index] of indexes.entries()) assert.ok(links.follows(index), segments[i]?.name);
       assert.ok(indexes.some(({ ending }) => ending === 'switch'));
       assert.ok(indexes.some(({ ending }) => ending === 'full'));
     });

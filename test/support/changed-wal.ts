@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readChangedBlocks, type Evidence } from '../../src/archive/changed-blocks.ts';
+import { readChangedBlocks, type Evidence, type StartPosition } from '../../src/archive/changed-blocks.ts';
 import { lsn, type Lsn } from '../../src/postgres/lsn.ts';
 import type { TimelineHistory } from '../../src/postgres/timeline-history.ts';
 import { timeline } from '../../src/postgres/timeline.ts';
@@ -18,6 +18,8 @@ const oneTimeline: TimelineHistory = { timeline: timeline(1), parents: [] };
 interface Asked {
   readonly from: Lsn;
   readonly to: Lsn;
+  /** Checkpoints whose redo begins there. */
+  readonly checkpoints?: { readonly from?: Lsn; readonly to?: Lsn };
   /** 1 unless given. */
   readonly on?: readonly [from: number, to: number];
   readonly history?: TimelineHistory;
@@ -28,12 +30,17 @@ export async function askForBlocks(
   { store }: TestArchive,
   { from, to, on = [1, 1], ...rest }: Asked,
 ): Promise<Evidence> {
-  const { history = oneTimeline, signal = new AbortController().signal } = rest;
+  const { history = oneTimeline, signal = new AbortController().signal, checkpoints = {} } = rest;
+  const at = (position: Lsn, timelineNumber: number, checkpointLsn: Lsn | undefined): StartPosition => ({
+    timeline: timeline(timelineNumber),
+    lsn: position,
+    ...(checkpointLsn !== undefined && { checkpointLsn }),
+  });
   return readChangedBlocks({
     store,
     history,
-    from: { timeline: timeline(on[0]), lsn: from },
-    to: { timeline: timeline(on[1]), lsn: to },
+    from: at(from, on[0], checkpoints.from),
+    to: at(to, on[1], checkpoints.to),
     signal,
   });
 }

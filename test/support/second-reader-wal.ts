@@ -21,6 +21,9 @@ export interface IndexRead {
   readonly pageBytes: number;
   readonly number: bigint;
   readonly firstRecord: number | undefined;
+  /** To the record before the first one. */
+  readonly bytesBack: bigint;
+  readonly lastRecord: number | undefined;
   readonly usedBytes: number;
   readonly ending: number;
   readonly problem: string | undefined;
@@ -113,6 +116,8 @@ export function readSegmentIndex(bytes: Buffer): IndexRead {
   const pageBytes = 2 ** reader.u8();
   const number = reader.bigVarint();
   const first = reader.varint();
+  const bytesBack = reader.bigVarint();
+  const last = reader.varint();
   const usedBytes = 8 * reader.varint();
   const ending = reader.u8();
   const problem = reader.u8() === 1 ? reader.text() : undefined;
@@ -138,6 +143,8 @@ export function readSegmentIndex(bytes: Buffer): IndexRead {
     pageBytes,
     number,
     firstRecord: first === 0 ? undefined : 8 * (first - 1),
+    bytesBack,
+    lastRecord: last === 0 ? undefined : 8 * (last - 1),
     usedBytes,
     ending,
     problem,

@@ -132,6 +132,8 @@ export function madeUpIndex(of: SegmentName, segmentBytes: number, made: MadeUp 
     endLsn: at(segmentBytes),
     walBlockBytes: 8192,
     firstRecordLsn: at(40),
+    previousRecordLsn: undefined,
+    lastRecordLsn: undefined,
     usedEndLsn: at(usedBytes),
     ending,
     commits,
