@@ -3,7 +3,7 @@ import { check, sha256 } from './second-reader-sealed.ts';
 
 /* The second reader's block sums: docs/repository-format.md, "Block sums". */
 
-export const blockBytes = 8192;
+const blockBytes = 8192;
 
 export interface SumKey {
   readonly words: readonly bigint[];
