@@ -5,8 +5,12 @@ import type { ErrorCode } from '../errors/catalogue.ts';
 export interface VerifyWalTask {
   readonly timeline: Timeline;
   readonly log: bigint;
-  /** Names of objects in the log's folder. */
+  /** Names of objects in the log's folder; with each segment its index is compared. */
   readonly names: readonly string[];
+  /** Segments of which the single index alone is read. */
+  readonly indexes: readonly string[];
+  /** Whether the index of the whole log is read. */
+  readonly rolledUp: boolean;
 }
 
 /** Something about archived WAL that is not as it was written. */
@@ -23,6 +27,4 @@ export interface VerifiedWalObjects {
   /** As PostgreSQL would read them. */
   readonly bytes: number;
   readonly damage: readonly WalDamage[];
-  /** Whole segments that have no index: WAL that pgrecall cannot read, or a crash before the index was written. */
-  readonly withoutIndex: readonly string[];
 }

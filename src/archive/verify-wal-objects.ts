@@ -1,10 +1,10 @@
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import { parseSegmentName } from '../postgres/segment-name.ts';
 import { indexSegment } from '../wal/index-segment.ts';
 import { encodeSegmentIndex } from '../wal/segment-index-codec.ts';
 import { checkSegment, checkSegmentSize } from './check-segment.ts';
 import type { VerifiedWalObjects, VerifyWalTask, WalDamage } from './verify-wal-items.ts';
-import { parseWalObjectName, type WalObjectName } from './wal-keys.ts';
+import { formatLog, parseWalObjectName, type WalObjectName } from './wal-keys.ts';
 import type { WalStore } from './wal-store.ts';
 
 /** A segment's backup label as PostgreSQL archives it; nothing comes near this. */
@@ -16,20 +16,50 @@ const maxTextBytes = 16_777_216;
  * read.
  */
 export async function verifyWalObjects(store: WalStore, task: VerifyWalTask): Promise<VerifiedWalObjects> {
-  const found = { bytes: 0, damage: [] as WalDamage[], withoutIndex: [] as string[] };
+  const found = { bytes: 0, damage: [] as WalDamage[] };
   for (const name of task.names) {
     const parsed = parseWalObjectName(name);
     const what = parsed?.segment ?? name;
     const bytes = await orDamage(found.damage, { task, name: what, what: 'content' }, async () =>
-      readContent(store, task, name, parsed),
+      unlessGone(async () => readContent(store, task, name, parsed)),
     );
     found.bytes += bytes?.length ?? 0;
     if (bytes === undefined || parsed?.kind !== 'segment') continue;
-    await orDamage(found.damage, { task, name: what, what: 'index' }, async () => {
-      if (!(await compareIndex(store, parsed.segment, bytes))) found.withoutIndex.push(parsed.segment);
-    });
+    await orDamage(found.damage, { task, name: what, what: 'index' }, async () =>
+      compareIndex(store, parsed.segment, bytes),
+    );
+  }
+  for (const name of task.indexes) {
+    await orDamage(found.damage, { task, name, what: 'index' }, async () => readIndex(store, name));
+  }
+  if (task.rolledUp) {
+    const name = `${formatLog(task.log)}.log`;
+    await orDamage(found.damage, { task, name, what: 'index' }, async () =>
+      unlessGone(async () => readRolledUp(store, task)),
+    );
   }
   return found;
+}
+
+/** What was listed and is no longer there was removed meanwhile: expired, or replaced by something longer. */
+async function unlessGone<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (hasCode(error, 'object-missing')) return undefined;
+    throw error;
+  }
+}
+
+async function readIndex(store: WalStore, name: string): Promise<void> {
+  const parsed = parseSegmentName(name, store.segmentBytes);
+  await store.index.read(parsed);
+  await store.index.readSummary(parsed);
+}
+
+async function readRolledUp(store: WalStore, { timeline, log }: VerifyWalTask): Promise<void> {
+  const last = store.keys.segmentsPerLog - 1;
+  for await (const index of store.index.readLog(timeline, log, 0, last)) void index;
 }
 
 async function readContent(
@@ -61,17 +91,16 @@ async function checkDigest(store: WalStore, key: string, parsed: WalObjectName):
   }
 }
 
-/** Says whether there is an index; throws `object-damaged` where it says something else than the WAL. */
-async function compareIndex(store: WalStore, name: string, bytes: Uint8Array): Promise<boolean> {
+/** Throws `object-damaged` where the index, if there is one, says something else than the WAL. */
+async function compareIndex(store: WalStore, name: string, bytes: Uint8Array): Promise<void> {
   const parsed = parseSegmentName(name, store.segmentBytes);
   const stored = await store.index.read(parsed);
-  if (!stored) return false;
+  if (!stored) return;
   await store.index.readSummary(parsed);
   const fresh = encodeSegmentIndex(indexSegment(bytes));
   if (Buffer.compare(fresh, encodeSegmentIndex(stored)) !== 0) {
     throw new PgrecallError('object-damaged', `the index of segment ${name} says something else than its WAL`);
   }
-  return true;
 }
 
 /** What does not come back as it was written, and what cannot be read at all. */

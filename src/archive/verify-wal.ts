@@ -1,37 +1,43 @@
 import { formatSegmentName, parseSegmentName, segmentNumber } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
+import type { VerifiedNotes } from '../repository/verified-notes.ts';
 import { UnderWay } from '../threads/under-way.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
 import type { ArchiveWorkerData } from './archive-threads.ts';
+import { LogContents } from './log-contents.ts';
+import { LogVerification, isWithin, type WantedSegments } from './verify-log.ts';
 import type { VerifiedWalObjects, VerifyWalTask, WalDamage } from './verify-wal-items.ts';
 import { loadExpired, readExpired, touches } from './expired-wal.ts';
 import { orDamage } from './verify-wal-objects.ts';
-import { formatLog, parseWalObjectName } from './wal-keys.ts';
+import { formatLog } from './wal-keys.ts';
 import type { WalStore } from './wal-store.ts';
 
 export interface VerifyWalOptions {
   readonly access: RepositoryAccess;
   readonly jobs: number;
   readonly signal: AbortSignal;
+  /** What was found good before, and what is. */
+  readonly notes: VerifiedNotes;
   readonly onProgress: (bytes: number) => void;
-  /** Segments from `first` to `last`, by name, on their timeline; everything where absent. */
-  readonly only?: { readonly first: string; readonly last: string };
+  readonly only?: WantedSegments;
 }
 
 export interface VerifiedWal {
   readonly segments: number;
+  /** How many of them were found good not long ago, and not read. */
+  readonly known: number;
   readonly damage: readonly WalDamage[];
   readonly withoutIndex: readonly string[];
 }
 
-/** Objects to a task: some hundred megabytes of WAL. */
-const taskObjects = 16;
-
-/** Reads archived WAL whole, every object of it, in threads; in memory that does not grow with the archive. */
+/**
+ * Reads archived WAL, in threads and in memory that does not grow with the archive: every object of it that is not known to
+ * be good as it is.
+ */
 export async function verifyWal(store: WalStore, options: VerifyWalOptions): Promise<VerifiedWal> {
   const { signal, jobs, only } = options;
-  const found = { segments: 0, damage: [] as WalDamage[], withoutIndex: [] as string[] };
+  const found = { segments: 0, damage: [] as WalDamage[], withoutIndex: [] as string[], known: 0 };
   const pool = new WorkerPool<VerifyWalTask, VerifiedWalObjects>({
     module: workerModule('verify-wal-worker', import.meta.url),
     size: jobs,
@@ -42,28 +48,37 @@ export async function verifyWal(store: WalStore, options: VerifyWalOptions): Pro
     } satisfies ArchiveWorkerData,
   });
   const underWay = new UnderWay();
-  const read = async (task: VerifyWalTask): Promise<void> => {
-    const result = await pool.run(task);
-    options.onProgress(result.bytes);
-    found.damage.push(...result.damage);
-    found.withoutIndex.push(...result.withoutIndex);
+  const send = async (task: VerifyWalTask, log: LogVerification): Promise<void> => {
+    underWay.start(
+      log.run(async () => {
+        const result = await pool.run(task);
+        options.onProgress(result.bytes);
+        found.damage.push(...result.damage);
+        return result.damage;
+      }),
+    );
+    await underWay.fewerThan(jobs * 2);
   };
+  const isWanted = (name: string): boolean => isWithin(name, only);
   try {
     for (const timeline of await store.listTimelines()) {
       const before = new Neighbours(store, timeline, found.damage);
-      for (const log of await store.listLogs(timeline)) {
+      for (const number of await store.listLogs(timeline)) {
         signal.throwIfAborted();
-        const names = (await store.cluster.listNames(store.keys.logFolder(timeline, log))).filter((name) =>
-          isWanted(name, only),
-        );
-        const segments = names.map(parseWalObjectName).filter((name) => name?.kind === 'segment');
+        const there = await LogContents.read(store, timeline, number);
+        const log = new LogVerification(there, options, store.keys.segmentsPerLog);
+        const segments = there.segments.filter(isWanted);
+        for (const name of segments) before.meet(name);
         found.segments += segments.length;
-        for (const name of segments) before.meet(name?.segment ?? '');
-        for (let i = 0; i < names.length; i += taskObjects) {
-          underWay.start(read({ timeline, log, names: names.slice(i, i + taskObjects) }));
-          await underWay.fewerThan(jobs * 2);
+        found.withoutIndex.push(...there.withoutIndex.filter(isWanted));
+        const known = segments.length - log.segmentsToRead;
+        found.known += known;
+        options.onProgress(known * store.segmentBytes);
+        for (const task of log.tasks(timeline, number)) await send(task, log);
+        if (!only && (log.readsRollUp || segments.length < store.keys.segmentsPerLog)) {
+          log.note(await verifyRolledUp(store, timeline, number, segments.length, found.damage));
         }
-        if (!only) await verifyRolledUp(store, timeline, log, segments.length, found.damage);
+        await log.end();
       }
     }
     if (!only) await verifyRest(store, found.damage);
@@ -73,12 +88,6 @@ export async function verifyWal(store: WalStore, options: VerifyWalOptions): Pro
   }
   const order = (a: WalDamage, b: WalDamage): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
   return { ...found, damage: found.damage.toSorted(order) };
-}
-
-function isWanted(name: string, only: VerifyWalOptions['only']): boolean {
-  if (!only) return true;
-  const segment = name.slice(0, 24);
-  return segment >= only.first && segment <= only.last;
 }
 
 /** Finds two contents of one segment, which come one after the other. */
@@ -116,12 +125,14 @@ async function verifyRolledUp(
   log: bigint,
   segments: number,
   damage: WalDamage[],
-): Promise<void> {
+): Promise<readonly WalDamage[]> {
   const name = `${formatLog(log)}.log`;
-  const summaries = await orDamage(damage, { task: { timeline }, name, what: 'index' }, async () =>
+  const found: WalDamage[] = [];
+  const summaries = await orDamage(found, { task: { timeline }, name, what: 'index' }, async () =>
     store.index.readLogSummaries(timeline, log),
   );
-  if (!summaries || segments >= summaries.length) return;
+  damage.push(...found);
+  if (!summaries || segments >= summaries.length) return found;
   const there = new Set((await store.listLog(timeline, log)).map(({ segment }) => segment));
   const expired = await readExpired(store, timeline);
   for (let place = 0n; place < BigInt(summaries.length); place += 1n) {
@@ -131,6 +142,7 @@ async function verifyRolledUp(
     const message = `segment ${missing} is gone, although its index is there`;
     damage.push({ timeline, name: missing, what: 'content', code: 'object-missing', message });
   }
+  return found;
 }
 
 /** Histories, and what is rolled up of many logs. */

@@ -93,7 +93,7 @@ export const commands: readonly CommandSpec[] = [
     group: 'Backups',
     positional: [cluster, '[backup]'],
     help: 'read and check every object, and the continuity of WAL',
-    options: [jobs],
+    options: [{ flags: '--since <period>', help: 'read only what was not found good within it (7d)' }, jobs],
     load: async () => (await import('./verify.ts')).runVerify,
   },
   {

@@ -147,7 +147,12 @@ export class ClusterRepository {
 
   /** Whether there is such an object. */
   async hasObject(key: string): Promise<boolean> {
-    return (await this.repository.storage.stat(this.keyOf(key))) !== undefined;
+    return (await this.objectBytes(key)) !== undefined;
+  }
+
+  /** As it is stored; `undefined` where there is none. */
+  async objectBytes(key: string): Promise<number | undefined> {
+    return (await this.repository.storage.stat(this.keyOf(key)))?.sizeBytes;
   }
 
   /** Makes an object durable that is there, whoever stored it. */

@@ -4,19 +4,20 @@ import type { WalDamage } from '../archive/verify-wal-items.ts';
 import { isContentDamage, verifyWal, type VerifiedWal } from '../archive/verify-wal.ts';
 import { readWalCatalogue, type WalCatalogue } from '../archive/wal-catalogue.ts';
 import { WalStore } from '../archive/wal-store.ts';
-import type { ErrorCode } from '../errors/catalogue.ts';
-import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { timeline } from '../postgres/timeline.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
-import { parsePackId } from '../repository/pack-id.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
-import { verifyBackup, type Damage } from './verify-backup.ts';
+import { VerifiedNotes } from '../repository/verified-notes.ts';
+import type { Damage } from './find-harm.ts';
+import { asDamage, verifyBackups, type BackupVerdict, type VerifiedBackups } from './verify-backups.ts';
+import type { Problem, Verifying } from './verify-items.ts';
 
 /*
  * Reads what a repository holds of a cluster, and says what of it is not as it was written, and which backups that
- * harms. Every backup is read as a restore would read it; besides, everything that no file leads to: the lists of
- * packs and manifests, and the WAL.
+ * harms: what the files of backups lie in, once, however many of them share it; everything that no file leads to, the lists
+ * of packs and manifests; and the WAL.
  */
 
 export interface VerifyClusterOptions {
@@ -26,18 +27,16 @@ export interface VerifyClusterOptions {
   /** Only this backup, and the WAL that it needs. */
   readonly only?: BackupRecord;
   readonly jobs: number;
+  /** Reads what backups refer to; the caller closes it. */
+  readonly verifying: Verifying;
+  /** What was found good within so long is only looked for; everything is read where absent. */
+  readonly sinceMs?: number | undefined;
+  readonly now: () => Date;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
   /** How much there is to read, as files and WAL. */
   readonly onTotal: (bytes: number) => void;
   readonly say: (text: string) => void;
-}
-
-export interface BackupVerdict {
-  readonly backup: string;
-  readonly files: number;
-  readonly sizeBytes: number;
-  readonly damage: readonly Damage[];
 }
 
 export interface WalVerdict extends VerifiedWal {
@@ -48,6 +47,8 @@ export interface WalVerdict extends VerifiedWal {
 export interface ClusterVerdict {
   readonly backups: readonly BackupVerdict[];
   readonly wal: readonly WalVerdict[];
+  /** How many packs were read, and how many were found good not long ago. */
+  readonly packs: VerifiedBackups['packs'];
   /** What is odd, and harms nothing. */
   readonly notes: readonly string[];
 }
@@ -59,22 +60,63 @@ export async function verifyCluster(options: VerifyClusterOptions): Promise<Clus
     ? [only]
     : await cluster.listBackups({ onDamaged: (id, error) => unreadable.push(withoutRecord(id, error)) });
   const lives = await readLives(options, backups);
-  options.onTotal(totalBytes(backups, lives, only !== undefined));
-
-  const packs = new PackCheck(cluster);
-  const verdicts: BackupVerdict[] = [...unreadable];
-  for (const record of backups) {
-    options.signal.throwIfAborted();
-    options.say(`reading ${record.id}`);
-    verdicts.push(await readBackup(record, packs, options));
+  const notes = await VerifiedNotes.open(cluster, { now: options.now, sinceMs: options.sinceMs });
+  try {
+    return await verifyNoting(options, { backups, unreadable, lives, notes });
+  } catch (error) {
+    // What was read until now need not be read again.
+    await saveNotes(notes);
+    throw error;
   }
+}
+
+interface Begun {
+  readonly backups: readonly BackupRecord[];
+  readonly unreadable: readonly BackupVerdict[];
+  readonly lives: readonly Life[];
+  readonly notes: VerifiedNotes;
+}
+
+async function verifyNoting(options: VerifyClusterOptions, begun: Begun): Promise<ClusterVerdict> {
+  const { cluster, only } = options;
+  const { backups, unreadable, lives, notes } = begun;
+  const read = await verifyBackups({
+    cluster,
+    records: backups,
+    alsoElsewhere: only ? await packsOfOthers(cluster, only) : new Set(),
+    notes,
+    verifying: options.verifying,
+    signal: options.signal,
+    onProgress: options.onProgress,
+    onTotal: (bytes) => options.onTotal(bytes + (only ? 0 : walBytes(lives))),
+    say: options.say,
+  });
   const wal: WalVerdict[] = [];
   for (const life of lives) {
     options.say(`reading WAL of incarnation ${life.store.incarnation.number}`);
-    wal.push(await readWal(life, options));
+    wal.push(await readWal(life, notes, options));
   }
-  const notes = only ? [] : await readNotes(cluster, backups);
-  return { backups: verdicts.map((verdict) => withWal(verdict, backups, lives, wal)), wal, notes };
+  const odd = only ? [] : await findOdd(cluster, backups);
+  const expired = read.expired.map((id) => `${id} was expired meanwhile`);
+  const saved = await saveNotes(notes);
+  const verdicts = read.verdicts.map((verdict) => withWal(verdict, backups, lives, wal));
+  return { backups: [...unreadable, ...verdicts], wal, packs: read.packs, notes: [...odd, ...expired, ...saved] };
+}
+
+/** A repository that nobody may write to can be verified all the same. */
+async function saveNotes(notes: VerifiedNotes): Promise<string[]> {
+  try {
+    await notes.save();
+    return [];
+  } catch (error) {
+    if (!(error instanceof PgrecallError)) throw error;
+    return [`what was verified could not be noted for --since: ${error.message}`];
+  }
+}
+
+async function packsOfOthers(cluster: ClusterRepository, only: BackupRecord): Promise<Set<string>> {
+  const all = await cluster.listBackups({ onDamaged: () => undefined });
+  return new Set(all.filter(({ id }) => id !== only.id).flatMap(({ packs }) => packs));
 }
 
 /** What was archived of one incarnation. */
@@ -101,85 +143,25 @@ async function readLives(options: VerifyClusterOptions, backups: readonly Backup
   return lives;
 }
 
-function totalBytes(backups: readonly BackupRecord[], lives: readonly Life[], only: boolean): number {
-  const files = backups.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  if (only) return files;
+function walBytes(lives: readonly Life[]): number {
   const ranges = lives.flatMap(({ catalogue }) => catalogue.ranges);
-  return ranges.reduce((sum, { startLsn, endLsn }) => sum + Number(endLsn - startLsn), files);
+  return ranges.reduce((sum, { startLsn, endLsn }) => sum + Number(endLsn - startLsn), 0);
 }
 
 function withoutRecord(backup: string, error: unknown): BackupVerdict {
   if (!(error instanceof PgrecallError)) throw error;
   const { code, message } = error;
-  return { backup, files: 0, sizeBytes: 0, damage: [{ backup, path: 'record.json', code, message }] };
+  return { backup, files: 0, sizeBytes: 0, damage: [{ path: 'record.json', code, message }], moreDamage: 0 };
 }
 
-async function readBackup(
-  record: BackupRecord,
-  packs: PackCheck,
-  options: VerifyClusterOptions,
-): Promise<BackupVerdict> {
-  const damage: Damage[] = [];
-  for (const pack of record.packs) {
-    options.signal.throwIfAborted();
-    const problem = await packs.check(pack);
-    if (problem) damage.push({ backup: record.id, path: `packs/${pack}`, ...problem });
-  }
-  const { cluster, access, jobs, signal, onProgress } = options;
-  const manifest = await asDamage(async () => {
-    await using reader = await cluster.openManifest(record.id);
-    await reader.verify();
-  });
-  if (manifest) {
-    damage.push({ backup: record.id, path: 'manifest', ...manifest });
-    return { backup: record.id, files: record.files, sizeBytes: record.sizeBytes, damage };
-  }
-  const read = await verifyBackup(record, { cluster, access, jobs, signal, onProgress });
-  return { ...read, damage: [...damage, ...read.damage] };
-}
-
-interface Problem {
-  readonly code: ErrorCode;
-  readonly message: string;
-}
-
-/** Looks at each pack once, however many backups share it: its header and its lists, which no file map leads to. */
-class PackCheck {
-  readonly #cluster: ClusterRepository;
-  readonly #known = new Map<string, Problem | undefined>();
-
-  constructor(cluster: ClusterRepository) {
-    this.#cluster = cluster;
-  }
-
-  async check(name: string): Promise<Problem | undefined> {
-    if (this.#known.has(name)) return this.#known.get(name);
-    const problem = await asDamage(async () => {
-      await using pack = await this.#cluster.openPack(parsePackId(name));
-      await pack.blobs();
-    });
-    this.#known.set(name, problem);
-    return problem;
-  }
-}
-
-async function asDamage(read: () => Promise<void>): Promise<Problem | undefined> {
-  try {
-    await read();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof PgrecallError) || !(error.exitStatus === 3 || hasCode(error, 'storage'))) throw error;
-    return { code: error.code, message: error.message };
-  }
-}
-
-async function readWal(life: Life, options: VerifyClusterOptions): Promise<WalVerdict> {
+async function readWal(life: Life, notes: VerifiedNotes, options: VerifyClusterOptions): Promise<WalVerdict> {
   const { access, jobs, signal, only } = options;
   const { store, catalogue, backups } = life;
   const verified = await verifyWal(store, {
     access,
     jobs,
     signal,
+    notes,
     onProgress: only ? () => undefined : options.onProgress,
     ...(only ? { only: { first: only.startSegment, last: only.stopSegment } } : {}),
   });
@@ -207,16 +189,16 @@ function withWal(
   const found = wal.find(({ incarnation }) => incarnation === record.incarnation)?.damage ?? [];
   for (const one of found.filter(isContentDamage)) {
     const needed = one.name >= record.startSegment && one.name <= record.stopSegment;
-    if (needed) damage.push({ backup: record.id, path: `WAL ${one.name}`, code: one.code, message: one.message });
+    if (needed) damage.push({ path: `WAL ${one.name}`, code: one.code, message: one.message });
   }
   if (damage.length === 0 && !life.problem && !life.catalogue.ranges.some((range) => liesIn(record, range))) {
     const message = `the WAL from ${record.startLsn} to ${record.endLsn}, which the backup needs, is not all archived`;
-    damage.push({ backup: record.id, path: `WAL ${record.startSegment}`, code: 'wal-gap', message });
+    damage.push({ path: `WAL ${record.startSegment}`, code: 'wal-gap', message });
   }
   return damage.length === 0 ? verdict : { ...verdict, damage: [...verdict.damage, ...damage] };
 }
 
-async function readNotes(cluster: ClusterRepository, backups: readonly BackupRecord[]): Promise<string[]> {
+async function findOdd(cluster: ClusterRepository, backups: readonly BackupRecord[]): Promise<string[]> {
   const referred = new Set(backups.flatMap(({ packs }) => packs));
   const orphans = (await cluster.listPacks()).filter((pack) => !referred.has(pack));
   const unfinished = await cluster.listUnfinished();
