@@ -220,7 +220,10 @@ describe('a restore that fails leaves nothing that PostgreSQL would start', () =
       execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${kilobytes}k`, 'tmpfs', mounted]);
       try {
         const directory = join(mounted, 'data');
-        const failure: unknown = await restoreMadeUp(made, cluster, record, directory).catch((error: unknown) => error);
+        const failure: unknown = await restoreMadeUp(made, cluster, record, directory).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
         if (failure !== undefined) hasNoControl(directory);
         const { blocks, bfree, bsize } = statfsSync(mounted);
         return { failure, usedKilobytes: ((blocks - bfree) * bsize) / 1024 };
