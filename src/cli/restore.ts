@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { claimToRead } from '../repository/claim.ts';
 import { isEmptyDirectory } from '../restore/delta-target.ts';
 import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
@@ -52,6 +53,10 @@ export const runRestore: RunCommand = async (arguments_, context) => {
   }
   for (const step of steps) context.stderr(step);
   makePlaces(access, [directory, ...mappedPlaces(mappings)]);
+  // An expiry leaves what it reads, and with --start the WAL that it replays.
+  const { now, randomBytes } = context;
+  await using claim = await claimToRead(access.cluster, plan.backup.id, { purpose: 'restore', now, randomBytes });
+  void claim;
   const report = await carryOutRestore(execution, context);
   const started = words.start
     ? await startAndWait({ access, plan, directory, timeoutMs: words.timeoutMs }, context)

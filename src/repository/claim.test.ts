@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { backupRecord, countingBytes, noon, testRepository } from '../../test/support/test-repository.ts';
-import { claimReferences, readClaims } from './claim.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { claimReferences, claimToRead, readClaims } from './claim.ts';
 import type { ClusterRepository } from './cluster-repository.ts';
 import { systemProcesses, type HolderState, type ProcessTable } from './lock-holder.ts';
 import type { LockOptions } from './lock.ts';
@@ -85,6 +86,23 @@ describe('a claim', () => {
     const cluster = await clusterWith(first);
     await claimReferences(cluster, next, [first], lock);
     assert.equal((await readClaims(cluster, processesThatAre('elsewhere'))).length, 1);
+  });
+
+  it('of who only reads is done without where nothing can be written', async () => {
+    const cluster = await clusterWith(first);
+    const reading = { ...lock, purpose: 'restore' };
+    {
+      await using _claim = await claimToRead(cluster, first, reading);
+      assert.deepEqual((await readClaims(cluster))[0]?.references, [first]);
+    }
+    assert.deepEqual(await readClaims(cluster), []);
+    await assert.rejects(claimToRead(cluster, next, reading), { code: 'reference-expired' });
+    for (const code of ['storage', 'disk-full'] as const) {
+      cluster.repository.storage.put = async () => {
+        throw new PgrecallError(code, 'read-only');
+      };
+      await using _claim = await claimToRead(cluster, first, reading);
+    }
   });
 
   it('that cannot be read keeps an expiry from going on', async () => {

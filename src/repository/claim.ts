@@ -75,6 +75,24 @@ export async function claimReferences(
   return { release, [Symbol.asyncDispose]: release };
 }
 
+/**
+ * Claims a backup for somebody who only reads it. Who cannot write to the storage, because it is full or is mounted to be
+ * read, goes without a claim: a restore is not refused for that. Throws as `claimReferences` otherwise.
+ */
+export async function claimToRead(
+  cluster: ClusterRepository,
+  backupId: string,
+  options: LockOptions,
+): Promise<AsyncDisposable> {
+  try {
+    const claim = await claimReferences(cluster, options.purpose, [backupId], options);
+    return { [Symbol.asyncDispose]: async () => claim.release().catch(() => undefined) };
+  } catch (error) {
+    if (!hasCode(error, 'storage', 'disk-full')) throw error;
+    return { [Symbol.asyncDispose]: async () => undefined };
+  }
+}
+
 async function checkListed(cluster: ClusterRepository, id: string): Promise<void> {
   try {
     await cluster.readRecord(id);
