@@ -36,10 +36,10 @@ export class WorkerPool<Task, Result> {
     this.#threads = Array.from({ length: now }, () => startThread(options));
   }
 
-  /** The fewest tasks that a thread has to do; 0 where one is still to be started. */
+  /** The fewest tasks that a thread has to do; to start takes one as long as a task. */
   get fewestWaiting(): number {
-    if (this.#threads.length < this.size) return 0;
-    return Math.min(...this.#threads.map(({ waiting }) => waiting.size));
+    const fewest = Math.min(...this.#threads.map(({ waiting }) => waiting.size));
+    return this.#threads.length < this.size ? Math.min(1, fewest) : fewest;
   }
 
   /** Has one thread do it. Rejects with what the thread threw; an error of ours stays one. */

@@ -38,7 +38,7 @@ describe('a thread that works along', () => {
     await using work = withOthers(2);
     for (let i = 0; i < 3; i += 1) assert.equal(await work.run({ do: 'greet' }), 'here');
     const answers = await Promise.all(Array.from({ length: 6 }, async () => work.run({ do: 'greet' })));
-    assert.deepEqual(answers, ['here', 'hello 1', 'hello 1', 'here', 'hello 2', 'hello 2']);
+    assert.deepEqual(answers, ['here', 'here', 'hello 1', 'hello 1', 'hello 2', 'hello 2']);
   });
 
   it('does one thing at a time, in order, and goes on after a failure', async () => {
