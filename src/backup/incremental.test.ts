@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { readBackup, sameFiles } from '../../test/support/made-up-backup.ts';
 import { MadeUpCluster, madeUpPages } from '../../test/support/made-up-cluster.ts';
-import { changedBlocks, checkSums, MadeUpIncrements } from '../../test/support/made-up-increments.ts';
+import { blobsOf, changedBlocks, checkSums, MadeUpIncrements } from '../../test/support/made-up-increments.ts';
 import { testRepository } from '../../test/support/test-repository.ts';
 import { lsn } from '../postgres/lsn.ts';
 import { pageBytes } from '../postgres/page.ts';
@@ -176,15 +176,113 @@ describe('copies that build on each other', () => {
   });
 });
 
+const heap = 'base/5/16384';
+
+function named(...numbers: readonly number[]): Evidence {
+  return { kind: 'wal', changed: changedBlocks(new Map([[heap, numbers]])) };
+}
+
+/** A data directory with one relation of so many pages, and a first copy of it. */
+async function firstCopy(made: MadeUpCluster, pages: number, bytes = pieceBytes): Promise<MadeUpIncrements> {
+  made.write(heap, madeUpPages(pages));
+  const increments = new MadeUpIncrements(made, (await testRepository()).cluster('main'), bytes);
+  await increments.copy({ kind: 'all' });
+  return increments;
+}
+
+/** Writes a page without touching the others. */
+function writePage(made: MadeUpCluster, block: number, page: Buffer): void {
+  const descriptor = openSync(made.path(heap), 'r+');
+  writeSync(descriptor, page, 0, page.length, block * pageBytes);
+  closeSync(descriptor);
+}
+
+const newPage = (block: number, seed: number): Buffer => madeUpPages(1, { first: block, seed });
+
+async function heapOf({ cluster }: MadeUpIncrements, id: string): Promise<Buffer> {
+  const content = (await readBackup(cluster, id)).get(heap);
+  assert.ok(Buffer.isBuffer(content));
+  await checkSums(cluster, id);
+  return content;
+}
+
+describe('a copy that builds on another', () => {
+  it('reads what WAL names and nothing else, and stores of it what is another page', async () => {
+    using made = new MadeUpCluster();
+    const increments = await firstCopy(made, 100);
+    for (const block of [5, 50, 60]) writePage(made, block, newPage(block, 9));
+    const { id, copied } = await increments.copy(named(5, 6, 45, 60));
+    const expected = madeUpPages(100);
+    for (const block of [5, 60]) newPage(block, 9).copy(expected, block * pageBytes);
+    assert.deepEqual(await heapOf(increments, id), expected, 'block 50 is as WAL knows it');
+    assert.deepEqual([copied.pagesRead, copied.pagesStored, copied.bytesRead], [4, 2, 4 * pageBytes]);
+  });
+
+  it('stores by contents only what is another page, too', async () => {
+    using made = new MadeUpCluster();
+    const increments = await firstCopy(made, 100);
+    writePage(made, 77, newPage(77, 9));
+    const { id, copied } = await increments.copy({ kind: 'sums' });
+    assert.deepEqual(await heapOf(increments, id), readFileSync(made.path(heap)));
+    assert.equal(copied.pagesStored, 1);
+  });
+
+  it('ends a relation that shrinks meanwhile at its first short piece, after one that was not read', async () => {
+    using made = new MadeUpCluster();
+    const increments = await firstCopy(made, 100);
+    const { id } = await increments.copy(named(45, 95), () => truncateSync(made.path(heap), 42 * pageBytes));
+    // The second piece ends where block 45 was not found any more; the third is gone.
+    assert.deepEqual(await heapOf(increments, id), madeUpPages(100).subarray(0, 45 * pageBytes));
+  });
+
+  it('leaves out a relation that vanishes meanwhile', async () => {
+    using made = new MadeUpCluster();
+    const increments = await firstCopy(made, 100);
+    const { id } = await increments.copy(named(45), () => rmSync(made.path(heap), { force: true }));
+    assert.equal((await readBackup(increments.cluster, id)).has(heap), false);
+  });
+
+  it('looks at damaged pages again: they stay reported until they are mended', async () => {
+    using made = new MadeUpCluster();
+    const damaged = newPage(45, 1);
+    damaged[4000] = 255 - (damaged[4000] ?? 0);
+    made.write(heap, madeUpPages(100));
+    writePage(made, 45, damaged);
+    const increments = new MadeUpIncrements(made, (await testRepository()).cluster('main'), pieceBytes);
+    const bad = [{ path: heap, blocks: [45] }];
+    assert.deepEqual((await increments.copy({ kind: 'all' })).copied.badPages, bad);
+    assert.deepEqual((await increments.copy(named(3))).copied.badPages, bad);
+    writePage(made, 45, madeUpPages(100).subarray(45 * pageBytes, 46 * pageBytes));
+    const { id, copied } = await increments.copy(named(3));
+    assert.deepEqual(copied.badPages, []);
+    assert.deepEqual(await heapOf(increments, id), madeUpPages(100));
+  });
+
+  it('does not scatter a file ever more: after many increments it lies in few blobs, and so do its sums', async () => {
+    using made = new MadeUpCluster();
+    const increments = await firstCopy(made, 256, 256 * pageBytes);
+    for (let i = 1; i <= 40; i += 1) {
+      const some = [(i * 37) % 256, (i * 101) % 256, (i * 211) % 256];
+      for (const block of some) writePage(made, block, newPage(block, i));
+      const { id } = await increments.copy(named(...some));
+      const { content, contentBytes, sums } = await blobsOf(increments.cluster, id, heap);
+      assert.ok(contentBytes <= 1.5 * 256 * pageBytes, `${contentBytes} bytes in blobs after ${i} increments`);
+      assert.ok(content <= 20, `${content} blobs after ${i} increments`);
+      assert.ok(sums <= 9, `sums in ${sums} blobs after ${i} increments`);
+      if (i % 20 === 0) assert.deepEqual(await heapOf(increments, id), readFileSync(made.path(heap)));
+    }
+  });
+});
+
 function evidenceOf({ evidence, superfluous }: Step, player: Player, step: number): Evidence {
   if (evidence === 'page-lsn') return { kind: evidence, sinceLsn: lsn(lsnOf(step)) };
   if (evidence !== 'wal') return { kind: evidence };
-  const named = new Map<string, readonly number[] | 'whole'>(relations.map((path) => [path, superfluous]));
+  const changes = new Map<string, readonly number[] | 'whole'>(relations.map((path) => [path, superfluous]));
   for (const [path, blocks] of player.named) {
     if (!relations.includes(path)) continue;
-    named.set(path, blocks === 'whole' ? 'whole' : [...new Set([...blocks, ...superfluous])]);
+    changes.set(path, blocks === 'whole' ? 'whole' : [...new Set([...blocks, ...superfluous])]);
   }
-  return { kind: 'wal', changed: changedBlocks(named) };
+  return { kind: 'wal', changed: changedBlocks(changes) };
 }
 
 function onlyFiles(found: ReadonlyMap<string, Buffer | string>): Map<string, Buffer> {
@@ -192,5 +290,3 @@ function onlyFiles(found: ReadonlyMap<string, Buffer | string>): Map<string, Buf
   for (const [path, content] of found) if (Buffer.isBuffer(content)) files.set(path, content);
   return files;
 }
-
-void assert;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { copyFiles, type CopiedFiles } from '../../src/backup/copy-files.ts';
+import type { Copying } from '../../src/backup/copy-items.ts';
 import { copyHere } from '../../src/backup/copying.ts';
 import { walkDataDirectory } from '../../src/backup/data-directory-walk.ts';
 import type { Evidence } from '../../src/backup/look-at-file.ts';
@@ -7,6 +8,7 @@ import { crc32c } from '../../src/bytes/crc32c.ts';
 import { pageBytes } from '../../src/postgres/page.ts';
 import { parseRelationPath } from '../../src/postgres/relation-file.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
+import type { Extent } from '../../src/repository/file-map.ts';
 import { ExtentReader } from '../../src/repository/extent-reader.ts';
 import { forkNumbers } from '../../src/wal/wal-event.ts';
 import { readBackup, readTree } from './made-up-backup.ts';
@@ -56,14 +58,24 @@ export class MadeUpIncrements {
     this.#pieceBytes = pieceBytes;
   }
 
-  /** Copies what is there now, building on the copy before unless the evidence is 'all'. */
-  async copy(evidence: Evidence): Promise<MadeUpCopy> {
+  /**
+   * Copies what is there now, building on the copy before unless the evidence is 'all'. `meanwhile` happens before each
+   * batch is copied.
+   */
+  async copy(evidence: Evidence, meanwhile: () => void = () => undefined): Promise<MadeUpCopy> {
     this.#copies += 1;
     const id = `copy-${this.#copies}`;
     const reference = evidence.kind === 'all' ? undefined : this.last;
     await using stack = new AsyncDisposableStack();
     const before = reference && stack.use(await this.cluster.openManifest(reference.id));
-    const copying = copyHere(this.cluster, startLsn);
+    const inner = copyHere(this.cluster, startLsn);
+    const copying: Copying = {
+      ...inner,
+      copy: async (items) => {
+        meanwhile();
+        return inner.copy(items);
+      },
+    };
     const manifest = await this.cluster.createManifest(id);
     const copied = await copyFiles({
       entries: walkDataDirectory({
@@ -99,6 +111,25 @@ export class MadeUpIncrements {
     for (const path of present.keys()) if (/^(pg_wal\/|global\/pg_control$)/.test(path)) present.delete(path);
     return present;
   }
+}
+
+/** The blobs that hold a file, and those that hold its sums; bytes that they hold together. */
+export async function blobsOf(
+  cluster: ClusterRepository,
+  id: string,
+  path: string,
+): Promise<{ readonly content: number; readonly contentBytes: number; readonly sums: number }> {
+  await using manifest = await cluster.openManifest(id);
+  const blobs = (extents: readonly Extent[]): Map<string, number> =>
+    new Map(extents.map(({ pack, blob }) => [`${pack} ${blob.offset}`, blob.plainBytes]));
+  for await (const entry of manifest.entries()) {
+    if (entry.path !== path) continue;
+    const maps = await entry.loadMaps();
+    const content = blobs(maps.extents);
+    const contentBytes = [...content.values()].reduce((sum, bytes) => sum + bytes, 0);
+    return { content: content.size, contentBytes, sums: blobs(maps.sums).size };
+  }
+  assert.fail(`no ${path}`);
 }
 
 /** The CRCs and sums of every file are those of its content. */
