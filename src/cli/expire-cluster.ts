@@ -72,7 +72,7 @@ async function aloneWithBackups(cluster: ClusterRepository, options: LockOptions
   }
   return {
     isHeld: lock !== undefined,
-    [Symbol.asyncDispose]: async () => lock?.release(),
+    [Symbol.asyncDispose]: async () => lock?.[Symbol.asyncDispose](),
   };
 }
 

@@ -31,6 +31,7 @@ export interface Claim {
   readonly references: readonly string[];
 }
 
+/** Disposing of it never fails: one that stays is that of a dead process soon. */
 export interface HeldClaim extends AsyncDisposable {
   readonly release: () => Promise<void>;
 }
@@ -68,11 +69,10 @@ export async function claimReferences(
   try {
     for (const id of references) await checkListed(cluster, id);
   } catch (error) {
-    // One that stays is that of a dead process soon.
     await release().catch(() => undefined);
     throw error;
   }
-  return { release, [Symbol.asyncDispose]: release };
+  return { release, [Symbol.asyncDispose]: async () => release().catch(() => undefined) };
 }
 
 /**
@@ -85,8 +85,7 @@ export async function claimToRead(
   options: LockOptions,
 ): Promise<AsyncDisposable> {
   try {
-    const claim = await claimReferences(cluster, options.purpose, [backupId], options);
-    return { [Symbol.asyncDispose]: async () => claim.release().catch(() => undefined) };
+    return await claimReferences(cluster, options.purpose, [backupId], options);
   } catch (error) {
     if (!hasCode(error, 'storage', 'disk-full')) throw error;
     return { [Symbol.asyncDispose]: async () => undefined };

@@ -65,8 +65,9 @@ export class RepositoryLock {
     if (lock !== 'absent' && lock.token === this.#token) await this.#storage.delete(this.key);
   }
 
+  /** Never fails: what was done under the lock is done, or has failed; one that stays is that of a dead process soon. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.release();
+    await this.release().catch(() => undefined);
   }
 }
 
