@@ -1,6 +1,6 @@
 import { formatLsn } from '../postgres/lsn.ts';
 import type { BlockRange, Damage } from '../restore/find-harm.ts';
-import type { BackupVerdict } from '../restore/verify-backups.ts';
+import type { BackupVerdict } from '../restore/backups-verification.ts';
 import type { ClusterVerdict } from '../restore/verify-cluster.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes } from './format.ts';

@@ -11,7 +11,9 @@ import type { ClusterRepository, Incarnation } from '../repository/cluster-repos
 import type { RepositoryAccess } from '../repository/repository.ts';
 import { VerifiedNotes } from '../repository/verified-notes.ts';
 import type { Damage } from './find-harm.ts';
-import { asDamage, verifyBackups, type BackupVerdict, type VerifiedBackups } from './verify-backups.ts';
+import { asDamage } from './as-damage.ts';
+import type { BackupVerdict, CountedPacks } from './backups-verification.ts';
+import { verifyBackups } from './verify-backups.ts';
 import type { Problem, Verifying } from './verify-items.ts';
 
 /*
@@ -48,7 +50,7 @@ export interface ClusterVerdict {
   readonly backups: readonly BackupVerdict[];
   readonly wal: readonly WalVerdict[];
   /** How many packs were read, and how many were found good not long ago. */
-  readonly packs: VerifiedBackups['packs'];
+  readonly packs: CountedPacks;
   /** What is odd, and harms nothing. */
   readonly notes: readonly string[];
 }
