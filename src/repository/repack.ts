@@ -22,8 +22,8 @@ import { rewriteManifest } from './rewrite-manifest.ts';
 /** A run copies about so much, so that the next backup need not wait long; what is left over waits for the next sweep. */
 const mostBytes = 8_589_934_592;
 
-/** Packs that are looked at together, so that memory stays bounded. */
-const mostPacks = 256;
+/** Packs that are looked at together: each round reads the manifests. What is known of their blobs is bounded besides. */
+const mostPacks = 4096;
 
 export interface RepackOptions {
   /** Makes tombstones forget packs: they have been dealt with. */
