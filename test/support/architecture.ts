@@ -19,6 +19,7 @@ const ranks: Readonly<Record<string, number>> = {
   postgres: 1,
   wal: 2,
   protocol: 2,
+  tar: 2,
   storage: 2,
   repository: 3,
   threads: 3,
@@ -31,6 +32,7 @@ const ranks: Readonly<Record<string, number>> = {
   retention: 4,
   restore: 5,
   standby: 5,
+  export: 6,
   demo: 6,
   cli: 7,
 };
@@ -52,7 +54,7 @@ const foundations = new Set(['version.ts', 'globals.d.ts']);
 
 const mostLines = 400;
 
-const pureFolders = new Set(['bytes', 'postgres', 'wal', 'retention']);
+const pureFolders = new Set(['bytes', 'postgres', 'wal', 'tar', 'retention']);
 /** What computes, and touches nothing. */
 const pureModules = new Map([
   ['node:crypto', new Set(['createHash', 'hash', 'timingSafeEqual'])],
