@@ -90,10 +90,11 @@ describe('backups of every type, taken one after the other', () => {
     return await stateOf(restoredSession);
   };
 
-  const checkAll = async (): Promise<void> => {
+  /** Restores these, and verifies everything. */
+  const check = async (some: readonly string[]): Promise<void> => {
     const listed = run<List>(0, 'list', 'main');
     assert.deepEqual(listed.gaps, []);
-    for (const { id } of listed.backups) assert.equal(await restoredState(id), states.get(id), id);
+    for (const id of some) assert.equal(await restoredState(id), states.get(id), id);
     const verified = site.run(['verify', 'main', '--jobs', '1']);
     assert.equal(verified.status, 0, verified.stdout + verified.stderr);
   };
@@ -119,7 +120,7 @@ describe('backups of every type, taken one after the other', () => {
       run<List>(0, 'list', 'main').backups.map(({ id }) => id),
       ids.slice(1),
     );
-    await checkAll();
+    await check(ids.slice(1));
   });
 
   it('are kept, released and annotated', () => {
@@ -185,7 +186,7 @@ describe('backups of every type, taken one after the other', () => {
       needed.toSorted(),
       'a kept backup has its own WAL, and no more',
     );
-    await checkAll();
+    await check([pick(2), pick(3), pick(5)]);
   });
 
   it('are joined by others that build on them; the archiver goes on', async () => {
@@ -196,7 +197,7 @@ describe('backups of every type, taken one after the other', () => {
     const { recoverable, gaps } = run<List>(0, 'list', 'main');
     assert.deepEqual(gaps, []);
     assert.ok(recoverable.length > 0);
-    await checkAll();
+    await check([pick(6)]);
   });
 
   it('lose packs to nobody when all but the last are gone, and leave nothing behind', async () => {
@@ -207,7 +208,7 @@ describe('backups of every type, taken one after the other', () => {
       run<List>(0, 'list', 'main').backups.map(({ id }) => id),
       [pick(6)],
     );
-    await checkAll();
+    await check([pick(6)]);
     const { packs } = run<{ packs: string[] }>(0, 'show', 'main', pick(6));
     assert.deepEqual(readdirSync(site.object('packs')).toSorted(), packs.toSorted());
     assert.deepEqual(readdirSync(site.object('backups')), [pick(6)]);
@@ -225,6 +226,6 @@ describe('backups of every type, taken one after the other', () => {
     assert.match(result.stdout, /packs: left alone/);
     run(0, 'expire', 'main', '--backup', pick(7));
     assert.deepEqual(readdirSync(site.object('backups')), [pick(6)]);
-    await checkAll();
+    await check([]);
   });
 });
