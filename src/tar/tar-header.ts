@@ -118,7 +118,7 @@ function block(header: TarHeader & { readonly prefix?: Uint8Array }): Uint8Array
   writeNumber(bytes, 136, 12, Math.max(0, Math.floor(header.modifiedAt)));
   bytes.write(types[header.kind], 156, 'latin1');
   if (header.target) bytes.set(header.target, 157);
-  bytes.write('ustar\0' + '00', 257, 'latin1');
+  bytes.write('ustar\x0000', 257, 'latin1');
   bytes.set(Buffer.from(header.user).subarray(0, 31), 265);
   bytes.set(Buffer.from(header.group).subarray(0, 31), 297);
   writeNumber(bytes, 329, 8, 0);
