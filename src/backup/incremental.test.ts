@@ -235,6 +235,27 @@ describe('a copy that builds on another', () => {
     assert.deepEqual(await heapOf(increments, id), madeUpPages(100).subarray(0, 45 * pageBytes));
   });
 
+  for (const dataChecksums of [true, false]) {
+    it(`has a file that was cut, and one that grew again, ${dataChecksums ? 'with' : 'without'} data checksums`, async () => {
+      using made = new MadeUpCluster();
+      const increments = await firstCopy(made, 100);
+      increments.dataChecksums = dataChecksums;
+      for (const kind of ['wal', 'page-lsn', 'sums'] as const) {
+        for (const bytes of [80, 60, 60 + 1 / 8, 100, 40, 40 + 1 / 2, 0, 100].map((pages) => pages * pageBytes)) {
+          await sleep(12);
+          truncateSync(made.path(heap), bytes);
+          // Zeros that are new need no mention, and pages keep their LSNs where they are cut.
+          const evidence: Evidence =
+            kind === 'page-lsn' ? { kind, sinceLsn: lsn(0x2000) } : kind === 'wal' ? named() : { kind };
+          const { id } = await increments.copy(evidence);
+          assert.deepEqual(await heapOf(increments, id), readFileSync(made.path(heap)), `${bytes} bytes, ${kind}`);
+        }
+        made.write(heap, madeUpPages(100));
+        await increments.copy({ kind: 'all' });
+      }
+    });
+  }
+
   it('leaves out a relation that vanishes meanwhile', async () => {
     using made = new MadeUpCluster();
     const increments = await firstCopy(made, 100);

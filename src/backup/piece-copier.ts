@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { assert } from '../errors/pgrecall-error.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { PageKernel } from '../postgres/page-kernel.ts';
@@ -8,12 +7,12 @@ import type { ExtentReader } from '../repository/extent-reader.ts';
 import type { Extent } from '../repository/file-map.ts';
 import { chunkBytes, type CopiedItem, type CopyItem, type PieceBefore } from './copy-items.ts';
 import { planRewriting } from './fragmentation-plan.ts';
-import { openToRead } from './open-file.ts';
 import { overlayExtents } from './overlay-extents.ts';
 import { emptyMap, packMap, unpackMap } from './packed-map.ts';
 import { PageGatherer } from './page-gatherer.ts';
 import { chunksOf, PageReader, pagesOf, runsOf, type PageRun, type ReadPages } from './page-reader.ts';
 import type { PackOutput } from './pack-output.ts';
+import { openSource, openWithStored, type PieceSource } from './piece-source.ts';
 import { PieceSums, type SumsBefore } from './piece-sums.ts';
 import type { SumsPacker } from './sums-packer.ts';
 
@@ -47,13 +46,13 @@ export class PieceCopier {
     const piece = new PieceCopy(this.#parts, item, before);
     const nothingToRead = item.look.kind === 'blocks' && item.look.blocks.length === 0;
     if (nothingToRead) return piece.finish();
-    const descriptor = openToRead(item.absolutePath);
-    if (descriptor === undefined) return () => vanished;
+    const source = openSource(item);
+    if (!source) return () => vanished;
     try {
-      await piece.read(descriptor);
+      await piece.read(source);
       return await piece.finish();
     } finally {
-      closeSync(descriptor);
+      source.close();
     }
   }
 
@@ -109,19 +108,28 @@ class PieceCopy {
     this.#lengthBytes = item.lengthBytes;
   }
 
-  async read(descriptor: number): Promise<void> {
+  async read(source: PieceSource): Promise<void> {
     const { look, lengthBytes, toEnd } = this.#item;
-    const reader = new PageReader(this.#parts.kernel, this.#parts.startLsn, this.#item, descriptor);
+    const reader = this.#readerOf(source);
     await this.#take(
       reader,
       look.kind === 'blocks' ? runsOf(look.blocks) : chunksOf(toEnd ? Infinity : lengthBytes),
       false,
     );
-    if (this.#before && this.#pagesStored > 0) {
-      const scattered = planRewriting(this.#map, this.#lengthBytes);
-      await this.#take(reader, runsOf(pagesOf(scattered)), true);
-    }
+    if (this.#before && this.#pagesStored > 0) await this.#rewrite(reader);
     this.#bytesRead += reader.bytesRead;
+  }
+
+  /** Stores once more what is scattered too widely. */
+  async #rewrite(reader: PageReader): Promise<void> {
+    const pages = [...pagesOf(planRewriting(this.#map, this.#lengthBytes))];
+    if (pages.length === 0) return;
+    const stored = this.#item.memory && (await openWithStored(this.#item, pages, this.#parts.reader));
+    await this.#take(stored ? this.#readerOf(stored) : reader, runsOf(pages), true);
+  }
+
+  #readerOf(source: PieceSource): PageReader {
+    return new PageReader(this.#parts.kernel, this.#parts.startLsn, this.#item, source);
   }
 
   /** `anyway`: stores what is read even where the reference has it. */
@@ -166,9 +174,11 @@ class PieceCopy {
   /** Whether a page can be another one than in the reference. */
   #counts({ at, lengthBytes, numbers, bad }: ReadPages, i: number): boolean {
     const { look } = this.#item;
-    if (look.kind !== 'newer' || (i + 1) * pageBytes > lengthBytes) return true;
+    const number = numbers[i] ?? 0;
+    if (look.kind !== 'newer' || (i + 1) * pageBytes > lengthBytes || !this.#sums.hadBlock(number, pageBytes))
+      return true;
     const pageLsn = readPageLsn(this.#parts.kernel.buffer, at + i * pageBytes);
-    return pageLsn === 0n || pageLsn >= look.sinceLsn || bad.has(numbers[i] ?? 0);
+    return pageLsn === 0n || pageLsn >= look.sinceLsn || bad.has(number);
   }
 
   /** The result is whole when the sums have been flushed. */

@@ -50,6 +50,7 @@ export class MadeUpIncrements {
   readonly cluster: ClusterRepository;
   readonly #pieceBytes: number;
   #copies = 0;
+  dataChecksums = true;
   last: MadeUpCopy | undefined;
 
   constructor(made: MadeUpCluster, cluster: ClusterRepository, pieceBytes: number) {
@@ -87,7 +88,7 @@ export class MadeUpIncrements {
       copying,
       manifest,
       owners: { user: () => 'postgres', group: () => 'postgres' },
-      dataChecksums: true,
+      dataChecksums: this.dataChecksums,
       relationSegmentBlocks: 131_072,
       pieceBytes: this.#pieceBytes,
       reference: before && {
