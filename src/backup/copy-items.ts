@@ -30,6 +30,16 @@ export interface CopyItem {
   readonly firstBlock: number | undefined;
   readonly look: PieceLook;
   readonly before: PieceBefore | undefined;
+  /** Where its bytes are, when they came over a connection: then no file is read. */
+  readonly memory?: ItemMemory;
+}
+
+export interface ItemMemory {
+  /** Shared with the thread, and not changed until that is done. */
+  readonly buffer: SharedArrayBuffer;
+  readonly offset: number;
+  /** Numbers of the pages that are there, one behind the other; all of the piece unless given. The others are zeros. */
+  readonly pages?: Uint32Array;
 }
 
 /** What became of a `CopyItem`. */

@@ -3,7 +3,7 @@ import type { PageKernel } from '../postgres/page-kernel.ts';
 import { pageBytes } from '../postgres/page.ts';
 import type { Extent } from '../repository/file-map.ts';
 import { chunkBytes, type CopyItem } from './copy-items.ts';
-import { readFully } from './open-file.ts';
+import type { PieceSource } from './piece-source.ts';
 
 /** Pages of a piece that follow each other; at most a chunk. */
 export interface PageRun {
@@ -63,15 +63,15 @@ export class PageReader {
   readonly #kernel: PageKernel;
   readonly #startLsn: Lsn;
   readonly #item: CopyItem;
-  readonly #descriptor: number;
+  readonly #source: PieceSource;
   bytesRead = 0;
 
   /** Pages at or after `startLsn` are not verified: they may be half written, and WAL replaces them. */
-  constructor(kernel: PageKernel, startLsn: Lsn, item: CopyItem, descriptor: number) {
+  constructor(kernel: PageKernel, startLsn: Lsn, item: CopyItem, source: PieceSource) {
     this.#kernel = kernel;
     this.#startLsn = startLsn;
     this.#item = item;
-    this.#descriptor = descriptor;
+    this.#source = source;
   }
 
   /** Reads `runs` one behind the other to `at` of the kernel's memory. */
@@ -96,8 +96,7 @@ export class PageReader {
   }
 
   #readAt(at: number, lengthBytes: number, position: number): number {
-    const { offset, absolutePath } = this.#item;
-    const got = readFully(this.#descriptor, this.#kernel.buffer, at, lengthBytes, offset + position, absolutePath);
+    const got = this.#source.read(this.#kernel.buffer, at, lengthBytes, position);
     this.bytesRead += got;
     return got;
   }
