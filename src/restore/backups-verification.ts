@@ -60,6 +60,8 @@ export interface FirstLook {
   readonly packs: CountedPacks;
   /** Of the manifests as they were read. */
   readonly digests: ReadonlyMap<string, string>;
+  /** Backups whose manifest was written anew meanwhile: nothing is known of them. */
+  readonly changed: ReadonlySet<string>;
 }
 
 /** One backup on its way. */
@@ -77,6 +79,10 @@ interface Looked {
   readonly damage: Damage[];
   /** Whether its manifest can be read. */
   readonly isReadable: boolean;
+  /** Whether everything that had to be read of it has been. */
+  isWalked: boolean;
+  /** Whether its manifest is another by now. */
+  isChanged: boolean;
 }
 
 export class BackupsVerification {
@@ -99,8 +105,13 @@ export class BackupsVerification {
     await this.#walkAll();
     const verdicts: BackupVerdict[] = [];
     for (const looked of this.#looked.values()) verdicts.push(await this.#judge(looked));
-    const digests = new Map([...this.#looked].map(([id, { digest }]) => [id, digest]));
-    return { verdicts, packs, digests };
+    const all = [...this.#looked];
+    return {
+      verdicts,
+      packs,
+      digests: new Map(all.map(([id, { digest }]) => [id, digest])),
+      changed: new Set(all.filter(([, { isChanged }]) => isChanged).map(([id]) => id)),
+    };
   }
 
   async #look(record: BackupRecord, order: number): Promise<Looked> {
@@ -131,7 +142,7 @@ export class BackupsVerification {
       const message = `has ${known.files} files where the record says ${record.files}`;
       damage.push({ path: 'manifest', code: 'object-damaged', message });
     }
-    return { record, order, ...known, damage, isReadable: problem === undefined };
+    return { record, order, ...known, damage, isReadable: problem === undefined, isWalked: false, isChanged: false };
   }
 
   /** Sizes of all; the lists of those that are not known to be good, which no file map leads to. */
@@ -184,14 +195,14 @@ export class BackupsVerification {
     for (const looked of queue) {
       signal.throwIfAborted();
       say(`reading ${looked.record.id}`);
-      if (!(await this.#walk(looked, done))) continue;
+      await this.#walk(looked, done);
+      if (!looked.isWalked) continue;
       done.push(looked);
       await this.#noteWalked(looked);
     }
   }
 
-  /** Whether it went through to its end. */
-  async #walk(looked: Looked, done: readonly Looked[]): Promise<boolean> {
+  async #walk(looked: Looked, done: readonly Looked[]): Promise<void> {
     const { cluster, verifying, signal, onProgress } = this.#options;
     const beside = this.#chooseBeside(looked, done);
     await using stack = new AsyncDisposableStack();
@@ -202,6 +213,8 @@ export class BackupsVerification {
     let walkedBeside: PgrecallError | undefined;
     const problem = await asDamage(async () => {
       const manifest = stack.use(await cluster.openManifest(looked.record.id));
+      looked.isChanged = (await digestOfManifest(manifest)) !== looked.digest;
+      if (looked.isChanged) return;
       const walked = await walkBackup({
         manifest,
         manifestIsNew: !looked.isKnown,
@@ -213,6 +226,7 @@ export class BackupsVerification {
         onProgress,
       });
       walkedBeside = walked.besideProblem;
+      looked.isWalked = true;
     });
     if (problem) looked.damage.push({ path: 'manifest', ...problem });
     const besideProblem = otherProblem ?? walkedBeside;
@@ -221,7 +235,6 @@ export class BackupsVerification {
       const { code, message } = besideProblem;
       beside.damage.push({ path: 'manifest', code, message });
     }
-    return problem === undefined;
   }
 
   /** Of those nearest in time the one that has the most packs in common with it. */
@@ -240,33 +253,33 @@ export class BackupsVerification {
   }
 
   /** Notes packs of which everything that anybody refers to has been read. */
-  async #noteWalked({ record, packs, digest, damage }: Looked): Promise<void> {
+  async #noteWalked({ packs }: Looked): Promise<void> {
     const { notes, alsoElsewhere } = this.#options;
     for (const place of this.#packs.removeReader(packs)) {
       const pack = this.#packs.packAt(place);
       if (this.#damage.concerns(pack)) notes.noteBad(thingOfPack(pack));
       else if (!alsoElsewhere.has(pack)) notes.noteGood(thingOfPack(pack), [this.#packs.digestAt(place)]);
     }
-    if (damage.length === 0) notes.noteGood(thingOf(record.id), [digest]);
     await notes.saveNowAndThen();
   }
 
+  /** Now that all damage is known: whether any of it is this backup's. */
   async #judge(looked: Looked): Promise<BackupVerdict> {
-    const { record, files, sizeBytes, damage } = looked;
+    const { cluster, notes } = this.#options;
+    const { record, files, sizeBytes, damage, digest } = looked;
     let harm: Harm = { damage: [], more: 0 };
-    if (!this.#damage.isNone && looked.isReadable) {
+    if (!this.#damage.isNone && looked.isReadable && !looked.isChanged) {
       const problem = await asDamage(async () => {
-        harm = await findHarm(this.#options.cluster, record, this.#damage);
+        await using manifest = await cluster.openManifest(record.id);
+        looked.isChanged = (await digestOfManifest(manifest)) !== digest;
+        if (!looked.isChanged) harm = await findHarm({ cluster, manifest, record, damage: this.#damage });
       });
       if (problem) damage.push({ path: 'manifest', ...problem });
     }
-    return {
-      backup: record.id,
-      files,
-      sizeBytes,
-      damage: [...damage, ...harm.damage],
-      moreDamage: harm.more,
-    };
+    const all = [...damage, ...harm.damage];
+    if (all.length > 0) notes.noteBad(thingOf(record.id));
+    else if (looked.isWalked && !looked.isChanged) notes.noteGood(thingOf(record.id), [digest]);
+    return { backup: record.id, files, sizeBytes, damage: all, moreDamage: harm.more };
   }
 }
 
@@ -282,7 +295,7 @@ export async function digestOfManifest(manifest: ManifestReader): Promise<string
 }
 
 /** What `VerifiedNotes` calls a backup's manifest. */
-export function thingOf(backup: string): string {
+function thingOf(backup: string): string {
   return `backups/${backup}`;
 }
 

@@ -41,11 +41,15 @@ const mostNamed = 100_000;
 /** Of relations whose cluster was built as usual: 1 GiB. */
 const usualSegmentBlocks = 131_072;
 
-/**
- * Which files of a backup damage of packs harms. Throws what is wrong with its manifest.
- */
-export async function findHarm(cluster: ClusterRepository, record: BackupRecord, damage: FoundDamage): Promise<Harm> {
-  await using manifest = await cluster.openManifest(record.id);
+export interface HarmOptions {
+  readonly cluster: ClusterRepository;
+  readonly manifest: ManifestReader;
+  readonly record: BackupRecord;
+  readonly damage: FoundDamage;
+}
+
+/** Which files of a backup damage of packs harms. Throws what is wrong with its manifest. */
+export async function findHarm({ cluster, manifest, record, damage }: HarmOptions): Promise<Harm> {
   const packs = await manifest.packs();
   const found = new HarmList(await BlockNaming.read(manifest, record));
   for (const pack of packs) {

@@ -2,130 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { reopened } from '../../test/support/made-up-backup.ts';
-import { SummedBackups, type FileChange } from '../../test/support/summed-backups.ts';
-import { countingBytes, noon, testRepository } from '../../test/support/test-repository.ts';
-import { summedBytes } from '../repository/block-sums.ts';
-import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { FileChange } from '../../test/support/summed-backups.ts';
+import { block, dayMs, everyExtent, flip, history, made, nameOf, verify } from '../../test/support/verified-backups.ts';
 import type { Extent } from '../repository/file-map.ts';
-import { BlobSet } from '../repository/blob-set.ts';
-import { moveBlobs } from '../repository/move-blobs.ts';
-import type { PackId } from '../repository/pack-id.ts';
-import type { Repository } from '../repository/repository.ts';
-import { rewriteManifest } from '../repository/rewrite-manifest.ts';
-import { sweep } from '../repository/sweep.ts';
-import { expireBackup } from '../repository/tombstone.ts';
-import { VerifiedNotes } from '../repository/verified-notes.ts';
 import { MemoryStorage } from '../storage/memory.ts';
-import { loadFile } from './verify-walk.ts';
-import type { BackupsOptions } from './backups-verification.ts';
-import { verifyBackups, type VerifiedBackups } from './verify-backups.ts';
-import type { Verifying } from './verify-items.ts';
-import { verifyHere } from './verifying.ts';
-
-const block = summedBytes;
-const dayMs = 86_400_000;
-
-interface Run extends VerifiedBackups {
-  /** Blobs of content that were read, as often as they were. */
-  readonly read: readonly string[];
-  readonly harmed: readonly string[];
-}
-
-async function verify(
-  cluster: ClusterRepository,
-  options: {
-    readonly sinceMs?: number;
-    readonly now?: () => Date;
-    /** Happens before the first blob is read. */
-    readonly meanwhile?: () => Promise<void>;
-  } & Partial<BackupsOptions> = {},
-): Promise<Run> {
-  const { sinceMs, now = noon, meanwhile, ...changes } = options;
-  const notes = changes.notes ?? (await VerifiedNotes.open(cluster, { now, sinceMs }));
-  const read: string[] = [];
-  const inner = verifyHere(cluster);
-  const verifying: Verifying = {
-    ...inner,
-    verify: async (items) => {
-      const blobs = items.flatMap((item) => [
-        ...new Set(item.content.map(({ pack, blob }) => `${pack} ${blob.offset}`)),
-      ]);
-      if (read.length === 0) await meanwhile?.();
-      read.push(...blobs);
-      return inner.verify(items);
-    },
-  };
-  const found = await verifyBackups({
-    cluster,
-    records: await cluster.listBackups(),
-    alsoElsewhere: new Set(),
-    notes,
-    verifying,
-    signal: new AbortController().signal,
-    onProgress: () => undefined,
-    onTotal: () => undefined,
-    say: () => undefined,
-    ...changes,
-  });
-  await notes.save();
-  await inner.close();
-  return {
-    ...found,
-    read,
-    harmed: found.verdicts.filter(({ damage }) => damage.length > 0).map(({ backup }) => backup),
-  };
-}
-
-async function made(): Promise<{ repository: Repository; storage: MemoryStorage; backups: SummedBackups }> {
-  const storage = new MemoryStorage();
-  const repository = await testRepository({ storage });
-  return { repository, storage, backups: new SummedBackups(repository.cluster('main'), countingBytes('content')) };
-}
-
-/** A full, two that build on each other, and a file that only the first one has as it was. */
-async function history(backups: SummedBackups): Promise<void> {
-  await backups.add('1-full', {
-    'base/1': { sizeBytes: 9 * block, changed: [] },
-    'base/2': { sizeBytes: 3 * block + 100, changed: [] },
-    PG_VERSION: { sizeBytes: 3, changed: [] },
-  });
-  await backups.add('2-incremental', { 'base/1': { sizeBytes: 9 * block, changed: [4, 8] } });
-  await backups.add('3-incremental', {
-    'base/1': { sizeBytes: 9 * block, changed: [5] },
-    'base/2': { sizeBytes: 4 * block, changed: [] },
-  });
-}
-
-function flip(storage: MemoryStorage, key: string, at: number): void {
-  const bytes = Buffer.from(storage.objects.get(key) ?? '');
-  bytes[at] = (bytes[at] ?? 0) ^ 1;
-  storage.objects.set(key, bytes);
-}
-
-interface Referred {
-  readonly id: string;
-  readonly path: string;
-  readonly extent: Extent;
-  readonly what: 'content' | 'sums';
-}
-
-async function everyExtent(cluster: ClusterRepository): Promise<Referred[]> {
-  const all: Referred[] = [];
-  for (const { id } of await cluster.listBackups()) {
-    await using manifest = await cluster.openManifest(id);
-    for await (const entry of manifest.entries()) {
-      if (entry.kind !== 'file') continue;
-      const { extents, sums } = await loadFile(entry);
-      for (const extent of extents) all.push({ id, path: entry.path, extent, what: 'content' });
-      for (const extent of sums) all.push({ id, path: entry.path, extent, what: 'sums' });
-    }
-  }
-  return all;
-}
-
-function nameOf({ pack, blob }: Extent): string {
-  return `${pack} ${blob.offset}`;
-}
 
 describe('backups that share packs', () => {
   it('are read once, the oldest as it is, the others where they differ from it', async () => {
@@ -211,6 +91,26 @@ describe('backups that share packs', () => {
     const { verdicts, harmed } = await verify(backups.cluster);
     assert.deepEqual(harmed, ['2-incremental']);
     assert.match(verdicts[1]?.damage[0]?.message ?? '', /CRC-32C differs/);
+    assert.deepEqual(
+      (await verify(backups.cluster, { sinceMs: dayMs })).harmed,
+      ['2-incremental'],
+      'it is not forgotten',
+    );
+  });
+
+  it('are harmed by sums that are not those of blocks that lie where they did', async () => {
+    const { backups } = await made();
+    await backups.add('1-full', { 'base/1': { sizeBytes: 3 * block, changed: [] } });
+    // The half of the sum that does not make the CRC.
+    const spoilSums = (sums: Buffer): void => void (sums[20] = (sums[20] ?? 0) ^ 1);
+    await backups.add('2-incremental', { 'base/1': { sizeBytes: 3 * block, changed: [0] } }, { spoilSums });
+    await backups.add('3-incremental', { 'base/1': { sizeBytes: 3 * block, changed: [0] } });
+    const { verdicts, harmed } = await verify(backups.cluster);
+    assert.deepEqual(harmed, ['2-incremental']);
+    assert.deepEqual(
+      verdicts[1]?.damage.map(({ path, blocks }) => [path, blocks]),
+      [['base/1', [[2, 2]]]],
+    );
   });
 
   it('of files without sums are compared with their CRC', async () => {
@@ -265,132 +165,3 @@ describe('any sequence of backups', () => {
     );
   });
 });
-
-describe('what was verified not long ago', () => {
-  it('is not read again until it is due; what is new is', async () => {
-    const { backups } = await made();
-    await history(backups);
-    await verify(backups.cluster);
-    const later = (days: number) => (): Date => new Date(noon().getTime() + days * dayMs);
-    const again = await verify(backups.cluster, { sinceMs: 7 * dayMs, now: later(3) });
-    assert.deepEqual([again.read, again.packs, again.harmed], [[], { read: 0, known: 3 }, []]);
-    await backups.add('4-incremental', { 'base/1': { sizeBytes: 9 * block, changed: [0] } });
-    const more = await verify(backups.cluster, { sinceMs: 7 * dayMs, now: later(4) });
-    assert.deepEqual([more.read.length, more.packs, more.harmed], [1, { read: 1, known: 3 }, []]);
-    const due = await verify(backups.cluster, { sinceMs: 7 * dayMs, now: later(8) });
-    assert.deepEqual(due.packs, { read: 3, known: 1 });
-    assert.ok(due.read.length > 3);
-    const everything = await verify(backups.cluster, { now: later(8) });
-    assert.deepEqual(everything.packs, { read: 4, known: 0 });
-  });
-
-  it('is read again where it was found damaged', async () => {
-    const { storage, backups } = await made();
-    await history(backups);
-    await verify(backups.cluster);
-    const all = await everyExtent(backups.cluster);
-    const one = all.find(({ id, path }) => id === '1-full' && path === 'base/2');
-    assert.ok(one);
-    flip(storage, `clusters/main/packs/${one.extent.pack}`, one.extent.blob.offset + 1);
-    assert.deepEqual((await verify(backups.cluster, { sinceMs: dayMs })).harmed, [], 'not looked at');
-    const found = await verify(backups.cluster);
-    assert.ok(found.harmed.length > 0);
-    assert.deepEqual((await verify(backups.cluster, { sinceMs: dayMs })).harmed, found.harmed, 'nor forgotten');
-  });
-
-  it('is missed when it is gone or has another size', async () => {
-    const { storage, backups } = await made();
-    await history(backups);
-    await verify(backups.cluster);
-    const [record] = await backups.cluster.listBackups();
-    const key = `clusters/main/packs/${record?.packs[0]}`;
-    const whole = storage.objects.get(key) ?? new Uint8Array();
-    storage.objects.set(key, whole.subarray(0, whole.length - 1));
-    assert.deepEqual((await verify(backups.cluster, { sinceMs: dayMs })).harmed.length, 3);
-    storage.objects.delete(key);
-    const { verdicts, harmed } = await verify(backups.cluster, { sinceMs: dayMs });
-    assert.equal(harmed.length, 3);
-    for (const { damage } of verdicts) assert.ok(damage.some(({ code }) => code === 'object-missing'));
-  });
-
-  it('is forgotten with what keeps it, at the price of reading', async () => {
-    const { storage, backups } = await made();
-    await history(backups);
-    const first = await verify(backups.cluster);
-    for (const harm of [
-      () => flip(storage, 'clusters/main/verified', 90),
-      () => void storage.objects.delete('clusters/main/verified'),
-      () => void storage.objects.set('clusters/main/verified', Buffer.from('nothing')),
-    ]) {
-      harm();
-      const again = await verify(backups.cluster, { sinceMs: dayMs });
-      assert.deepEqual([again.read.length, again.harmed], [first.read.length, []]);
-      assert.deepEqual((await verify(backups.cluster, { sinceMs: dayMs })).read, [], 'noted anew');
-    }
-  });
-
-  it('by a clock that was ahead does not count', async () => {
-    const { backups } = await made();
-    await history(backups);
-    await verify(backups.cluster, { now: () => new Date(noon().getTime() + 400 * dayMs) });
-    assert.equal((await verify(backups.cluster, { sinceMs: dayMs })).packs.known, 0);
-    assert.equal((await verify(backups.cluster, { sinceMs: dayMs })).packs.known, 3, 'the wrong clock is forgotten');
-  });
-
-  it('of one backup alone says nothing of packs that others share', async () => {
-    const { backups } = await made();
-    await history(backups);
-    const records = await backups.cluster.listBackups();
-    const [full, ...others] = records;
-    assert.ok(full);
-    const alsoElsewhere = new Set(others.flatMap(({ packs }) => packs));
-    assert.deepEqual((await verify(backups.cluster, { records: [full], alsoElsewhere })).harmed, []);
-    assert.equal((await verify(backups.cluster, { sinceMs: dayMs })).packs.known, 0);
-  });
-});
-
-describe('a backup that goes away while it is verified', () => {
-  it('is no damage', async () => {
-    const { backups } = await made();
-    await history(backups);
-    const { cluster } = backups;
-    const { harmed, expired, verdicts } = await verify(cluster, {
-      meanwhile: async () => {
-        await expireBackup(cluster, '1-full', noon());
-        await sweep(cluster, { alone: false, signal: new AbortController().signal, say: () => undefined });
-      },
-    });
-    assert.deepEqual([harmed, expired], [[], ['1-full']]);
-    assert.deepEqual(
-      verdicts.map(({ backup }) => backup),
-      ['2-incremental', '3-incremental'],
-    );
-  });
-
-  it('is verified anew where it was repacked', async () => {
-    const { backups } = await made();
-    await history(backups);
-    const { cluster } = backups;
-    const records = await cluster.listBackups();
-    const repacked = await verify(cluster, { meanwhile: async () => repackAll(cluster) });
-    assert.deepEqual([repacked.harmed, repacked.expired], [[], []]);
-    assert.equal(repacked.verdicts.length, 3);
-    for (const { id, packs } of await cluster.listBackups()) {
-      assert.notDeepEqual(packs, records.find((record) => record.id === id)?.packs, 'it lies elsewhere now');
-    }
-  });
-});
-
-/** As a sweep does with packs that are mostly dead. */
-async function repackAll(cluster: ClusterRepository): Promise<void> {
-  const sets = new Map<PackId, BlobSet>();
-  for (const { extent } of await everyExtent(cluster)) {
-    const set = sets.get(extent.pack) ?? new BlobSet();
-    sets.set(extent.pack, set);
-    set.add(extent.blob);
-  }
-  const { signal } = new AbortController();
-  const moved = await moveBlobs(cluster, sets, { signal, onDamaged: (_, error) => assert.fail(error) });
-  for (const record of await cluster.listBackups()) await rewriteManifest(cluster, record, moved);
-  for (const pack of sets.keys()) await cluster.deletePack(pack);
-}

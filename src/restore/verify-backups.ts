@@ -4,7 +4,6 @@ import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import {
   BackupsVerification,
   digestOfManifest,
-  thingOf,
   type BackupVerdict,
   type BackupsOptions,
   type CountedPacks,
@@ -37,23 +36,22 @@ export async function verifyBackups(options: BackupsOptions): Promise<VerifiedBa
     for (const verdict of again.verdicts) verdicts.set(verdict.backup, verdict);
     changed = await sortOutChanged(options, again, verdicts, expired);
   }
-  for (const { backup, damage } of verdicts.values()) if (damage.length > 0) options.notes.noteBad(thingOf(backup));
   return { verdicts: [...verdicts.values()], packs: first.packs, expired };
 }
 
-/** Of those that are harmed: the ones whose manifest is another now; those whose record is gone are taken out. */
+/** Those whose manifest is another now; of the harmed ones those whose record is gone are taken out. */
 async function sortOutChanged(
   { cluster }: BackupsOptions,
-  { verdicts: found, digests }: FirstLook,
+  { verdicts: found, digests, changed: known }: FirstLook,
   verdicts: Map<string, BackupVerdict>,
   expired: string[],
 ): Promise<BackupRecord[]> {
   const changed: BackupRecord[] = [];
   for (const { backup, damage } of found) {
-    if (damage.length === 0) continue;
+    if (damage.length === 0 && !known.has(backup)) continue;
     try {
       const record = await cluster.readRecord(backup);
-      if (await isAnotherManifest(cluster, backup, digests.get(backup))) changed.push(record);
+      if (known.has(backup) || (await isAnotherManifest(cluster, backup, digests.get(backup)))) changed.push(record);
     } catch (error) {
       // A record that cannot be read any more is no reason to call the damage none.
       if (!hasCode(error, 'backup-unknown')) continue;

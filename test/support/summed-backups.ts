@@ -51,12 +51,13 @@ export class SummedBackups {
     changes: Readonly<Record<string, FileChange>>,
     options: {
       readonly edit?: (made: ManifestEntry) => ManifestEntry;
+      readonly spoilSums?: (sums: Buffer) => void;
       readonly record?: Partial<BackupRecord>;
     } = {},
   ): Promise<void> {
     const pack = await this.cluster.createPack();
     for (const [path, change] of Object.entries(changes)) {
-      this.#files.set(path, await this.#store(pack, this.#files.get(path), change));
+      this.#files.set(path, await this.#store(pack, this.#files.get(path), change, options.spoilSums));
     }
     await pack.finish();
     const entries = [...this.#files].map(([path, file]) => (options.edit ?? same)(entryOf(path, file)));
@@ -68,6 +69,7 @@ export class SummedBackups {
     pack: PackWriter,
     before: StoredFile | undefined,
     { sizeBytes, changed }: FileChange,
+    spoil?: (sums: Buffer) => void,
   ): Promise<StoredFile> {
     const content = Buffer.alloc(sizeBytes);
     before?.content.copy(content);
@@ -91,14 +93,16 @@ export class SummedBackups {
     return {
       content,
       places,
-      sums: isAsLong && fresh.length === 0 ? before.sums : await this.#storeSums(pack, content),
+      sums: isAsLong && fresh.length === 0 ? before.sums : await this.#storeSums(pack, content, spoil),
     };
   }
 
-  async #storeSums(pack: PackWriter, content: Buffer): Promise<Extent[]> {
+  async #storeSums(pack: PackWriter, content: Buffer, spoil?: (sums: Buffer) => void): Promise<Extent[]> {
     if (content.length === 0) return [];
     this.#kernel.buffer.set(content);
-    const blob = await pack.append(Buffer.from(this.#kernel.sums(0, content.length)));
+    const sums = Buffer.from(this.#kernel.sums(0, content.length));
+    spoil?.(sums);
+    const blob = await pack.append(sums);
     return [{ fileOffset: 0, lengthBytes: sumsLength(content.length), pack: pack.id, blob, blobOffset: 0 }];
   }
 
