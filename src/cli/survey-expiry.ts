@@ -7,6 +7,7 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import { planExpiry, type Verdict } from '../retention/expiry-plan.ts';
+import { parseInstant } from '../retention/periods.ts';
 import type { Life } from '../retention/recovery-window.ts';
 import { planWalExpiry, type WalExpiryPlan } from '../retention/wal-expiry-plan.ts';
 import { toUnixMillis } from '../wal/transaction-time.ts';
@@ -105,7 +106,7 @@ async function surveyLife(
     life: {
       incarnation: store.incarnation.number,
       segmentBytes: store.segmentBytes,
-      endedMs: next && Date.parse(next.since),
+      endedMs: next && parseInstant(next.since),
       timelines,
       histories: catalogue.histories,
     },

@@ -22,11 +22,7 @@ export interface ArchivedTimeline {
 }
 
 /** Whether a backup lies on the way to a timeline: on it, or on one that it came from, before it was left. */
-export function leadsTo(
-  backup: BackupRecord,
-  timeline: Timeline,
-  histories: ReadonlyMap<Timeline, TimelineHistory>,
-): boolean {
+function leadsTo(backup: BackupRecord, timeline: Timeline, histories: ReadonlyMap<Timeline, TimelineHistory>): boolean {
   if (backup.timeline === timeline) return true;
   const parent = histories.get(timeline)?.parents.find((one) => one.timeline === backup.timeline);
   return parent !== undefined && endOf(backup) <= parent.switchLsn;
