@@ -152,8 +152,8 @@ function lookAtPiece(
   return { kind: 'blocks', blocks: some.map((block) => block - first) };
 }
 
-/** Of the first block that is not before `block`. */
-function placeOf(block: number, blocks: Uint32Array): number {
+/** Of the first block that is not before `block`; blocks ascend. */
+export function placeOf(block: number, blocks: Uint32Array): number {
   let [low, high] = [0, blocks.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -46,17 +46,18 @@ export function findOutsideFiles(facts: ConfigurationPlaces, dataDirectory: stri
   return { carried, elsewhere };
 }
 
-/** Attaches them; one that cannot be read is a warning. */
+/** Attaches them, from this host unless `read` says otherwise; one that cannot be read is a warning. */
 export async function attachOutsideFiles(
   manifest: ManifestWriter,
   files: OutsideFiles,
   warn: (text: string) => void,
+  read: (path: string) => Uint8Array | Promise<Uint8Array> = (path) => readFileSync(path),
 ): Promise<void> {
   const names: string[] = [];
   for (const { name, path } of files.carried) {
     let bytes: Uint8Array;
     try {
-      bytes = readFileSync(path);
+      bytes = await read(path);
     } catch (error) {
       warn(`"${path}" could not be read: ${(error as Error).message}`);
       continue;

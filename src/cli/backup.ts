@@ -17,10 +17,13 @@ const defaultWalTimeoutMs = 600_000;
 export const runBackup: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
   const { type, independent } = typeOption(options);
+  const stream = flagOption(options, 'stream');
   if (flagOption(options, 'cold')) {
+    if (stream) throw new PgrecallError('usage', '--stream takes a running server, --cold a stopped one');
     return (await import('./backup-cold.ts')).runColdBackup(arguments_, { type, independent }, context);
   }
   if (flagOption(options, 'stop')) throw new PgrecallError('usage', '--stop goes with --cold');
+  if (stream) return (await import('./backup-stream.ts')).runStreamBackup(arguments_, { type, independent }, context);
   const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
   const jobs = numberOption(options, 'jobs', 1) ?? access.config.jobs;
   await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall backup' });

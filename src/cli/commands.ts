@@ -60,6 +60,10 @@ export const commands: readonly CommandSpec[] = [
         help: 'full (the default), differential (what changed since the last full one) or incremental (since the last one)',
       },
       { flags: '--independent', help: 'a full one that stores everything again, instead of what the repository lacks' },
+      {
+        flags: '--stream',
+        help: 'over the replication protocol, without access to the server’s files: from any host',
+      },
       { flags: '--cold', help: 'of a stopped cluster, by its files, without a server' },
       { flags: '--stop', help: 'with --cold: stop the server for it, and start it again whatever happens' },
       { flags: '--note <text>', help: 'a note that list shows' },

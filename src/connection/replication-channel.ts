@@ -146,6 +146,20 @@ export class ReplicationChannel {
     if (this.#stream.writable) this.#stream.write(bytes);
   }
 
+  /** Returns when what was sent has left this process's memory, or never will. */
+  async drained(): Promise<void> {
+    if (!this.#stream.writableNeedDrain) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#stream.off('drain', done);
+        this.#stream.off('close', done);
+        resolve();
+      };
+      this.#stream.on('drain', done);
+      this.#stream.on('close', done);
+    });
+  }
+
   /** Sends `farewell` and closes; does not wait for a server that has gone. */
   close(farewell: Uint8Array): void {
     this.fail(new Error('the connection was closed'));

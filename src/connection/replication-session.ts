@@ -1,9 +1,10 @@
 import { Client, DatabaseError, type ClientConfig } from 'pg';
 import { hasCode, PgrecallError } from '../errors/pgrecall-error.ts';
 import { backendType } from '../protocol/backend-message.ts';
-import { encodeQuery, encodeTerminate } from '../protocol/frontend-message.ts';
+import { encodeCopyData, encodeCopyDone, encodeQuery, encodeTerminate } from '../protocol/frontend-message.ts';
 import { startReplication, type StartReplication } from '../protocol/replication-command.ts';
 import { decodeNextTimeline, type NextTimeline, type ResultSet } from '../protocol/replication-result.ts';
+import { BaseBackupStream } from './base-backup-stream.ts';
 import { readResults } from './command-results.ts';
 import { connectionOptions } from './connection-uri.ts';
 import { ReplicationChannel } from './replication-channel.ts';
@@ -72,6 +73,28 @@ export class ReplicationSession {
     const next = decodeNextTimeline(await readResults(this.#channel, text));
     if (!next) throw new PgrecallError('decode', 'the server neither streams WAL nor names a next timeline');
     return { kind: 'timeline-ended', next };
+  }
+
+  /** Asks for a base backup, of a server of that version. Throws as `command` does; nothing else can be asked until all is read. */
+  async baseBackup(text: string, major: number): Promise<BaseBackupStream> {
+    this.#channel.send(encodeQuery(text));
+    return BaseBackupStream.begin(this.#channel, major);
+  }
+
+  /** Runs a command that takes a document in parts, as UPLOAD_MANIFEST does. Throws as `command` does. */
+  async upload(text: string, parts: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#channel.send(encodeQuery(text));
+    const first = await this.#channel.take();
+    if (first.type === backendType.copyInResponse) {
+      for await (const part of parts) {
+        this.#channel.send(encodeCopyData(part));
+        await this.#channel.drained();
+      }
+      this.#channel.send(encodeCopyDone());
+    } else {
+      this.#channel.putBack([first]);
+    }
+    await readResults(this.#channel, text);
   }
 
   close(): void {

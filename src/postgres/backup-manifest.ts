@@ -153,6 +153,11 @@ function parseFile(file: Fields): ParsedManifestFile {
   };
 }
 
+/** One of its files, as it stands there. Throws `decode`. */
+export function parseManifestFile(text: string): ParsedManifestFile {
+  return parseFile(parseJson(text));
+}
+
 function textOrNothing(file: Fields, name: string): string | undefined {
   const value = file[name];
   return value === undefined || typeof value === 'string' ? value : fail(name, value);

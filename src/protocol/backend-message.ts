@@ -13,6 +13,7 @@ export const backendType = {
   copyBothResponse: 0x57, // 'W'
   copyData: 0x64, // 'd'
   copyDone: 0x63, // 'c'
+  copyInResponse: 0x47, // 'G'
   copyOutResponse: 0x48, // 'H'
   dataRow: 0x44, // 'D'
   emptyQuery: 0x49, // 'I'

@@ -28,6 +28,11 @@ export function createPhysicalSlot(slot: string): string {
   return `CREATE_REPLICATION_SLOT ${quoteName(checkSlotName(slot))} PHYSICAL RESERVE_WAL`;
 }
 
+/** One that is gone with the connection. */
+export function createTemporarySlot(slot: string): string {
+  return `CREATE_REPLICATION_SLOT ${quoteName(checkSlotName(slot))} TEMPORARY PHYSICAL RESERVE_WAL`;
+}
+
 export interface StartReplication {
   readonly slot: string | undefined;
   readonly startLsn: Lsn;

@@ -83,6 +83,18 @@ export class ManifestReader {
     }
   }
 
+  /** Entries are stored in blocks, in the order of the paths. */
+  get blockCount(): number {
+    return this.#contents.blocks.length;
+  }
+
+  /** The entries of one block, for who looks for a few. */
+  async blockEntries(index: number): Promise<StoredEntry[]> {
+    const block = this.#contents.blocks[index];
+    if (!block) return [];
+    return this.#decodeBlock(await this.#reader.read(block.blob), block, new EntryOrder());
+  }
+
   #decodeBlock(plain: Uint8Array, block: Block, order: EntryOrder): StoredEntry[] {
     return refusing(this.#reader.key, () => {
       const reader = new BoundedReader(plain, `block at byte ${block.blob.offset}`);
