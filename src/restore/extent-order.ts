@@ -63,17 +63,27 @@ function firstEndingAfter(extents: readonly Extent[], offset: number): number {
 
 /** The extents pack by pack, as they are met first, and within a pack by the place of their blobs. */
 export function inBlobOrder(extents: readonly Extent[]): readonly Extent[] {
-  const turns = new Map<PackId, number>();
+  const packs = new Map<PackId, Extent[]>();
   let ordered = true;
+  let current: Extent[] = [];
   let previous: Extent | undefined;
   for (const extent of extents) {
-    if (extent.pack === previous?.pack) ordered &&= extent.blob.offset >= previous.blob.offset;
-    else if (turns.has(extent.pack)) ordered = false;
-    else turns.set(extent.pack, turns.size);
+    if (extent.pack !== previous?.pack) {
+      const there = packs.get(extent.pack);
+      if (there) ordered = false;
+      else packs.set(extent.pack, []);
+      current = packs.get(extent.pack) ?? [];
+    } else if (extent.blob.offset < previous.blob.offset) {
+      ordered = false;
+    }
+    current.push(extent);
     previous = extent;
   }
-  // That of a full backup is.
   if (ordered) return extents;
-  const turn = (extent: Extent): number => turns.get(extent.pack) ?? 0;
-  return extents.toSorted((a, b) => turn(a) - turn(b) || a.blob.offset - b.blob.offset || a.fileOffset - b.fileOffset);
+  return [...packs.values()].flatMap(byBlob);
+}
+
+/** Of one pack. The parts of a blob stay in the order of the file. */
+function byBlob(extents: Extent[]): Extent[] {
+  return extents.sort((a, b) => a.blob.offset - b.blob.offset);
 }
