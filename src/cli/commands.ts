@@ -140,6 +140,18 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./annotate.ts')).runAnnotate,
   },
   {
+    name: 'export',
+    group: 'Backups',
+    positional: [cluster, '<backup>'],
+    help: 'a backup as files that need no pgrecall: tar archives that tar and pg_ctl understand',
+    options: [
+      { flags: '--to <path>', help: 'a directory, empty or not there yet; - for standard output' },
+      { flags: '--tar', help: 'of a physical backup: base.tar, and an archive for each tablespace' },
+      { flags: '--compress <method>', help: 'gzip, zstd or none (the default)' },
+    ],
+    load: async () => (await import('./export.ts')).runExport,
+  },
+  {
     name: 'restore',
     group: 'Recovery',
     positional: [cluster],

@@ -16,6 +16,22 @@ export function findOwner(directory: string): (user: string, group: string) => O
   return (user, group) => ({ uid: users.get(user) ?? fallback.uid, gid: groups.get(group) ?? fallback.gid });
 }
 
+/**
+ * The numbers that go into an archive beside the names, for who unpacks it where the names are not known: those of this
+ * machine, a number where that was recorded, else this user's.
+ */
+export function findNumbers(): (user: string, group: string) => Owner {
+  const users = readIds('/etc/passwd');
+  const groups = readIds('/etc/group');
+  const numberOf = (name: string, known: ReadonlyMap<string, number>, own: number | undefined): number => {
+    return known.get(name) ?? (/^\d+$/.test(name) ? Number(name) : (own ?? 0));
+  };
+  return (user, group) => ({
+    uid: numberOf(user, users, process.geteuid?.()),
+    gid: numberOf(group, groups, process.getegid?.()),
+  });
+}
+
 function readIds(path: string): Map<string, number> {
   const ids = new Map<string, number>();
   for (const line of readFileSync(path, 'utf8').split('\n')) {

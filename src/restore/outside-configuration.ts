@@ -36,7 +36,8 @@ export async function writeOutsideConfiguration(manifest: ManifestReader, direct
   return written;
 }
 
-async function outsideNames(manifest: ManifestReader): Promise<readonly string[]> {
+/** Names of configuration files that lay outside, as they have them in a data directory. Throws `manifest-hostile`. */
+export async function outsideNames(manifest: ManifestReader): Promise<readonly string[]> {
   const list = await manifest.attachment('outside');
   if (!list) return [];
   const names: unknown = parse(list);
@@ -72,10 +73,14 @@ function adapted(bytes: Uint8Array, directory: string): Uint8Array {
   return Buffer.concat([bytes, Buffer.from(lines.join('\n'))]);
 }
 
-/** One that is empty was not carried, and PostgreSQL does not start without it. */
 function makeIncludedDirectories(text: string, directory: string): void {
-  for (const match of text.matchAll(/^\s*include_dir\s*=?\s*'([^'/.][^'/]*)'/gm)) {
-    const path = join(directory, match[1] ?? '');
+  for (const name of includedDirectories(text)) {
+    const path = join(directory, name);
     writing(path, () => mkdirSync(path, { recursive: true, mode: 0o700 }));
   }
+}
+
+/** Directories beside it that a postgresql.conf includes. One that is empty was not carried, and PostgreSQL does not start without it. */
+export function includedDirectories(text: string): string[] {
+  return [...text.matchAll(/^\s*include_dir\s*=?\s*'([^'/.][^'/]*)'/gm)].map(([, name = '']) => name);
 }

@@ -1,0 +1,148 @@
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { WalStore } from '../archive/wal-store.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import {
+  compressions,
+  DescriptorOutput,
+  endings,
+  FileOutput,
+  type ByteOutput,
+  type ExportCompression,
+} from '../export/byte-output.ts';
+import { exportTar } from '../export/export-tar.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+import { claimToRead } from '../repository/claim.ts';
+import { syncDirectory } from '../restore/durable.ts';
+import { requireEmptyDirectory } from '../restore/target-directory.ts';
+import { writing } from '../restore/write-error.ts';
+import { asRepositoryOwner, findBackup, openCluster, type ClusterAccess } from './cluster-access.ts';
+import type { Options, RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
+import { findNumbers } from './file-owner.ts';
+import { formatBytes, formatDuration } from './format.ts';
+import { flagOption, requiredPositional, textOption } from './options.ts';
+import { giveDirectoryTo, ownerOf } from './privileges.ts';
+import { startProgress } from './progress.ts';
+
+/** Where an export goes: a directory, or standard output. */
+const standardOutput = '-';
+
+/** `pgrecall export CLUSTER BACKUP --tar --to PATH`: a backup as files that need no pgrecall. */
+export const runExport: RunCommand = async (arguments_, context) => {
+  const { options } = arguments_;
+  const name = requiredPositional(arguments_, 'cluster');
+  const wanted = requiredPositional(arguments_, 'backup');
+  const to = placeOption(options, context);
+  const compression = compressionOption(options);
+  if (to !== standardOutput) requireEmptyDirectory(to, 'the directory');
+  await asRepositoryOwner(context, name, async ({ cluster }) => {
+    const record = findBackup(await cluster.listBackups({ onDamaged: () => undefined }), wanted);
+    refuseWhatCannot(record, options, to);
+  });
+  const { repositoryDirectory } = await context.cluster(name);
+  // While this process may still be root; nothing has been made before.
+  if (to !== standardOutput) giveDirectoryTo(to, ownerOf(repositoryDirectory));
+  const access = await openCluster(context, name);
+  const record = findBackup(await access.cluster.listBackups({ onDamaged: () => undefined }), wanted);
+  const exported = await execute(access, record, { to, compression }, context);
+  answer(record, exported, context);
+  return 0;
+};
+
+function placeOption(options: Options, context: CliContext): string {
+  const to = textOption(options, 'to');
+  if (to === undefined) throw new PgrecallError('usage', '--to is missing: a directory, or - for standard output');
+  if (to !== standardOutput) return resolve(context.cwd, to);
+  if (context.json) throw new PgrecallError('usage', 'standard output cannot carry both the archive and --json');
+  if (process.stdout.isTTY)
+    throw new PgrecallError('usage', 'standard output is a terminal; an archive is not written to it');
+  return to;
+}
+
+/** Throws `usage`. */
+function compressionOption(options: Options): ExportCompression {
+  const text = textOption(options, 'compress') ?? 'none';
+  const found = compressions.find((known) => known === text);
+  if (found) return found;
+  throw new PgrecallError('usage', `--compress is "${text}"; expected ${compressions.join(', ')}`);
+}
+
+/** Throws `usage`. */
+function refuseWhatCannot(record: BackupRecord, options: Options, to: string): void {
+  if (record.kind !== 'physical') {
+    throw new PgrecallError('usage', `${record.id} is a dump; this version exports physical backups`);
+  }
+  if (!flagOption(options, 'tar')) {
+    throw new PgrecallError('usage', `${record.id} is a physical backup, which is exported with --tar`);
+  }
+  if (to === standardOutput && record.tablespaces.length > 0) {
+    throw new PgrecallError(
+      'usage',
+      `${record.id} has ${record.tablespaces.length} tablespace(s), each of which is an archive of its own: standard output takes one`,
+      { hint: 'name a directory with --to' },
+    );
+  }
+}
+
+interface Exported {
+  readonly to: string;
+  readonly compression: ExportCompression;
+  readonly files: number;
+  readonly archives: number;
+  readonly seconds: number;
+}
+
+async function execute(
+  access: ClusterAccess,
+  record: BackupRecord,
+  { to, compression }: { readonly to: string; readonly compression: ExportCompression },
+  context: CliContext,
+): Promise<Exported> {
+  const { cluster, incarnations } = access;
+  const incarnation = incarnations.find(({ number }) => number === record.incarnation);
+  if (!incarnation) throw new PgrecallError('object-damaged', `cluster.json has no incarnation ${record.incarnation}`);
+  const { now, randomBytes, signal } = context;
+  // An expiry leaves what it reads.
+  await using claim = await claimToRead(cluster, record.id, { purpose: 'export', now, randomBytes });
+  void claim;
+  const isDirectory = to !== standardOutput;
+  if (isDirectory) writing(to, () => mkdirSync(to, { recursive: true, mode: 0o700 }));
+  const open = (name: string): ByteOutput => {
+    return isDirectory ? new FileOutput(join(to, `${name}.tar${endings[compression]}`)) : new DescriptorOutput(1);
+  };
+  const progress = startProgress(context, `export of ${record.id}`);
+  progress.total(record.sizeBytes);
+  const startedMs = now().getTime();
+  try {
+    const done = await exportTar({
+      cluster,
+      store: new WalStore(cluster, incarnation),
+      record,
+      segmentBytes: incarnation.segmentBytes,
+      open,
+      ...(isDirectory ? { manifestFile: join(to, 'backup_manifest') } : {}),
+      compression,
+      owner: findNumbers(),
+      signal,
+      onProgress: progress.advance,
+    });
+    if (isDirectory) syncDirectory(to);
+    return { ...done, to, compression, seconds: Math.max((now().getTime() - startedMs) / 1000, 0.001) };
+  } finally {
+    progress.end();
+  }
+}
+
+function answer(record: BackupRecord, exported: Exported, context: CliContext): void {
+  const { to, compression, files, archives, seconds } = exported;
+  if (context.json) {
+    context.stdout(
+      JSON.stringify({ backup: record.id, to, files, archives, sizeBytes: record.sizeBytes }, undefined, 2),
+    );
+    return;
+  }
+  const what = `${record.id}: ${files} files, ${formatBytes(record.sizeBytes)} in ${archives} archive(s), ${formatDuration(seconds)}`;
+  if (to === standardOutput) context.stderr(what);
+  else context.stdout(`${what}\nunpack it: mkdir -m 700 DATA && tar -xf ${to}/base.tar${endings[compression]} -C DATA`);
+}
