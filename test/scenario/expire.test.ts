@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { SqlSession } from '../../src/connection/sql-session.ts';
@@ -7,6 +8,7 @@ import { openRepository } from '../../src/repository/repository.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { CommandSite } from '../support/command-site.ts';
+import { eventually } from '../support/eventually.ts';
 import { giveToServer } from '../support/server-user.ts';
 import { countingBytes } from '../support/test-repository.ts';
 
@@ -198,6 +200,23 @@ describe('backups of every type, taken one after the other', () => {
     assert.deepEqual(gaps, []);
     assert.ok(recoverable.length > 0);
     await check([pick(6)]);
+  });
+
+  it('go beside a running backup that builds on them, which is complete all the same', async () => {
+    const state = await stateOf(session);
+    const backup = site.start(['backup', 'main', '--type', 'incremental', '--jobs', '1', '--json']);
+    let answer = '';
+    backup.stdout?.on('data', (part) => (answer += String(part)));
+    const ended = once(backup, 'close');
+    await eventually('the lock of the backup', () => existsSync(site.object('locks/backup')));
+    const done = run<Expiry>(0, 'expire', 'main', '--backup', pick(6));
+    await ended;
+    assert.equal(backup.exitCode, 0, answer);
+    assert.ok(done.notes.length > 0, 'it met the backup');
+    const { id } = JSON.parse(answer) as { id: string };
+    states.set(id, state);
+    ids[6] = id;
+    await check([id]);
   });
 
   it('lose packs to nobody when all but the last are gone, and leave nothing behind', async () => {
