@@ -43,7 +43,7 @@ export async function openWithStored(
   for (const page of pages) {
     if (held.has(page)) continue;
     const bytes = new Uint8Array(pageBytes);
-    await reader.read(parts[page] ?? [], (plain, { fileOffset }) => bytes.set(plain, fileOffset));
+    await reader.read(parts[page] ?? [], (plain, { fileOffset }) => bytes.set(plain, fileOffset % pageBytes));
     stored.set(page, bytes);
   }
   return memorySource(memory, item.lengthBytes, stored);

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SqlSession } from '../../src/connection/sql-session.ts';
 import type { TestCluster } from './cluster.ts';
 import { giveToServer } from './server-user.ts';
@@ -136,4 +137,11 @@ export async function changeTimeline(cluster: TestCluster): Promise<void> {
   writeFileSync(signal, '');
   giveToServer(signal);
   await cluster.start();
+  // It answers before it takes changes.
+  await using session = await cluster.session();
+  for (;;) {
+    const [row] = await session.query<{ recovers: boolean }>('SELECT pg_is_in_recovery() AS recovers');
+    if (row?.recovers === false) return;
+    await sleep(20);
+  }
 }
