@@ -1,4 +1,5 @@
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
+import { release } from '../repository/compression.ts';
 import { parseSegmentName } from '../postgres/segment-name.ts';
 import { indexSegment } from '../wal/index-segment.ts';
 import { encodeSegmentIndex } from '../wal/segment-index-codec.ts';
@@ -28,6 +29,8 @@ export async function verifyWalObjects(store: WalStore, task: VerifyWalTask): Pr
     await orDamage(found.damage, { task, name: what, what: 'index' }, async () =>
       compareIndex(store, parsed.segment, bytes),
     );
+    // Not where it is a part of what is stored.
+    if (bytes.length === bytes.buffer.byteLength) release(bytes);
   }
   for (const name of task.indexes) {
     await orDamage(found.damage, { task, name, what: 'index' }, async () => readIndex(store, name));

@@ -17,7 +17,6 @@ export const runVerify: RunCommand = async (arguments_, context) => {
   const named = arguments_.positional['backup'];
   const only = named === undefined ? undefined : findBackup(await cluster.listBackups(), named);
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
-  const verifying = verifyInThreads(repositoryForThreads(access), config.name, jobs);
   const progress = startProgress(context, `verify ${config.name}`);
   let verdict: ClusterVerdict;
   try {
@@ -27,7 +26,7 @@ export const runVerify: RunCommand = async (arguments_, context) => {
       access: repositoryForThreads(access),
       ...(only ? { only } : {}),
       jobs,
-      verifying,
+      startVerifying: () => verifyInThreads(repositoryForThreads(access), config.name, jobs),
       sinceMs,
       now: context.now,
       signal: context.signal,
@@ -37,7 +36,6 @@ export const runVerify: RunCommand = async (arguments_, context) => {
     });
   } finally {
     progress.end();
-    await verifying.close();
   }
   if (context.json) context.stdout(JSON.stringify(toDocument(config.name, verdict), undefined, 2));
   else writeReport(verdict, context);

@@ -1,7 +1,9 @@
 import type { ClusterRepository } from './cluster-repository.ts';
+import { release } from './compression.ts';
 import type { Extent } from './file-map.ts';
-import type { PackId } from './pack-id.ts';
+import type { BlobLocation, PackId } from './pack-id.ts';
 import type { PackReader } from './pack-reader.ts';
+import { isCompressed } from './sealed-format.ts';
 
 /** How much of a pack is read at once where the blobs of a file follow each other. */
 const readAheadBytes = 4_194_304;
@@ -16,10 +18,13 @@ const openPacks = 64;
  */
 export class ExtentReader {
   readonly #cluster: ClusterRepository;
+  readonly #givesBack: boolean;
   readonly #packs = new Map<PackId, PackReader>();
 
-  constructor(cluster: ClusterRepository) {
+  /** `givesBack`: the memory of what was handed over is used again at once, instead of when it is collected. */
+  constructor(cluster: ClusterRepository, options: { readonly givesBack?: boolean } = {}) {
     this.#cluster = cluster;
+    this.#givesBack = options.givesBack === true;
   }
 
   /**
@@ -45,16 +50,24 @@ export class ExtentReader {
     if (!first || !last) return;
     const pack = await this.#open(first.pack);
     await pack.prefetch(first.blob.offset, last.blob.offset + last.blob.storedBytes - first.blob.offset);
-    let opened: { readonly offset: number; readonly plain: Uint8Array } | undefined;
+    let opened: { readonly blob: BlobLocation; readonly plain: Uint8Array } | undefined;
     for (const extent of run) {
-      const { offset } = extent.blob;
-      if (opened?.offset !== offset) {
+      if (opened?.blob.offset !== extent.blob.offset) {
+        this.#giveBack(opened);
         const read = pack.read(extent.blob);
-        opened = { offset, plain: read instanceof Promise ? await read : read };
+        opened = { blob: extent.blob, plain: read instanceof Promise ? await read : read };
       }
       const { plain } = opened;
       take(plain.subarray(extent.blobOffset, extent.blobOffset + extent.lengthBytes), extent);
     }
+    this.#giveBack(opened);
+    // Sixty packs would keep as many runs otherwise.
+    await pack.prefetch(0, 0);
+  }
+
+  /** One that was not compressed may be a view of what was read along with others. */
+  #giveBack(opened: { readonly blob: BlobLocation; readonly plain: Uint8Array } | undefined): void {
+    if (this.#givesBack && opened && isCompressed(opened.blob)) release(opened.plain);
   }
 
   async #open(id: PackId): Promise<PackReader> {

@@ -3,7 +3,7 @@ import { objectTooShort } from '../storage/storage-errors.ts';
 import { release } from './compression.ts';
 import type { PreparedContent } from './content-digest.ts';
 import { maxChunkBytes } from './pack-id.ts';
-import { damaged, type ObjectKind } from './sealed-format.ts';
+import { damaged, isCompressed, type ObjectKind } from './sealed-format.ts';
 import { SealedReader, type SealContext } from './sealed-reader.ts';
 import { SealedWriter } from './sealed-writer.ts';
 
@@ -74,8 +74,11 @@ export async function openWhole(
   let at = 0;
   for (const blob of blobs) {
     const opened = reader.read(blob);
-    whole.set(opened instanceof Promise ? await opened : opened, at);
+    const plain = opened instanceof Promise ? await opened : opened;
+    whole.set(plain, at);
     at += blob.plainBytes;
+    // Else it may be a part of what is stored.
+    if (isCompressed(blob)) release(plain);
   }
   return whole;
 }

@@ -27,7 +27,7 @@ export class ExtentVerifier {
   readonly #kernel: PageKernel;
 
   constructor(cluster: ClusterRepository) {
-    this.#reader = new ExtentReader(cluster);
+    this.#reader = new ExtentReader(cluster, { givesBack: true });
     this.#kernel = createPageKernel(maxChunkBytes, cluster.repository.sumKey());
   }
 

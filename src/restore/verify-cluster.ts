@@ -13,7 +13,7 @@ import { VerifiedNotes } from '../repository/verified-notes.ts';
 import type { Damage } from './find-harm.ts';
 import { asDamage } from './as-damage.ts';
 import type { BackupVerdict, CountedPacks } from './backups-verification.ts';
-import { verifyBackups } from './verify-backups.ts';
+import { verifyBackups, type VerifiedBackups } from './verify-backups.ts';
 import type { Problem, Verifying } from './verify-items.ts';
 
 /*
@@ -29,8 +29,8 @@ export interface VerifyClusterOptions {
   /** Only this backup, and the WAL that it needs. */
   readonly only?: BackupRecord;
   readonly jobs: number;
-  /** Reads what backups refer to; the caller closes it. */
-  readonly verifying: Verifying;
+  /** Starts who reads what backups refer to. */
+  readonly startVerifying: () => Verifying;
   /** What was found good within so long is only looked for; everything is read where absent. */
   readonly sinceMs?: number | undefined;
   readonly now: () => Date;
@@ -82,17 +82,7 @@ interface Begun {
 async function verifyNoting(options: VerifyClusterOptions, begun: Begun): Promise<ClusterVerdict> {
   const { cluster, only } = options;
   const { backups, unreadable, lives, notes } = begun;
-  const read = await verifyBackups({
-    cluster,
-    records: backups,
-    alsoElsewhere: only ? await packsOfOthers(cluster, only) : new Set(),
-    notes,
-    verifying: options.verifying,
-    signal: options.signal,
-    onProgress: options.onProgress,
-    onTotal: (bytes) => options.onTotal(bytes + (only ? 0 : walBytes(lives))),
-    say: options.say,
-  });
+  const read = await readBackups(options, begun);
   const wal: WalVerdict[] = [];
   for (const life of lives) {
     options.say(`reading WAL of incarnation ${life.store.incarnation.number}`);
@@ -103,6 +93,27 @@ async function verifyNoting(options: VerifyClusterOptions, begun: Begun): Promis
   const saved = await saveNotes(notes);
   const verdicts = read.verdicts.map((verdict) => withWal(verdict, backups, lives, wal));
   return { backups: [...unreadable, ...verdicts], wal, packs: read.packs, notes: [...odd, ...expired, ...saved] };
+}
+
+async function readBackups(options: VerifyClusterOptions, { backups, lives, notes }: Begun): Promise<VerifiedBackups> {
+  const { cluster, only, signal, onProgress, say } = options;
+  // Its threads have ended, and given their memory back, before those that read WAL begin.
+  const verifying = options.startVerifying();
+  try {
+    return await verifyBackups({
+      cluster,
+      records: backups,
+      alsoElsewhere: only ? await packsOfOthers(cluster, only) : new Set(),
+      notes,
+      verifying,
+      signal,
+      onProgress,
+      onTotal: (bytes) => options.onTotal(bytes + (only ? 0 : walBytes(lives))),
+      say,
+    });
+  } finally {
+    await verifying.close();
+  }
 }
 
 /** A repository that nobody may write to can be verified all the same. */
