@@ -8,9 +8,9 @@ import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { requireAtRest } from '../server/directory-use.ts';
-import type { ServerFacts } from './backup-server.ts';
 import { checkIncarnation, refuseOtherPages } from './check-server.ts';
 import { findBasis, readHistoryOf, type Basis } from './basis.ts';
+import { readClusterNames } from './cold-names.ts';
 import { ColdWal } from './cold-wal.ts';
 import { judgeControlFile, refuseUnfinished, type ColdCopy } from './cold-plan.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
@@ -37,8 +37,8 @@ export interface ColdBackupOptions {
   readonly incarnation: Incarnation;
   readonly store: WalStore;
   readonly dataDirectory: string;
-  /** Where its configuration lies, and names of what has numbers, as far as that is known without a server. */
-  readonly facts: ColdFacts;
+  /** Where its configuration lies, as far as that is known without a server. */
+  readonly places: ConfigurationPlaces;
   readonly copying: (startLsn: Lsn) => Copying;
   /** Full unless said. */
   readonly type?: BackupRecord['type'];
@@ -52,8 +52,6 @@ export interface ColdBackupOptions {
   readonly onProgress: (bytes: number) => void;
   readonly say: (text: string) => void;
 }
-
-export type ColdFacts = ConfigurationPlaces & Pick<ServerFacts, 'tablespaces' | 'databases'>;
 
 /** A cluster at rest, looked at and found fit. */
 export interface RestingCluster {
@@ -126,16 +124,17 @@ interface Begun {
 }
 
 async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: ManifestWriter): Promise<BackupRecord> {
-  const { dataDirectory, facts } = options;
+  const { dataDirectory, places } = options;
   const { resting, range } = begun;
   const { control, bytes } = resting.read;
   const warnings: string[] = [];
   const warn = (text: string): void => void warnings.push(text);
   if (resting.copy.kind === 'crashed' || control.state === 'in archive recovery') warn(crashWarning(control, range));
   const { copied, packs } = await copyContent(options, begun, { manifest, warn });
-  const outside = findOutsideFiles(facts, dataDirectory);
+  const outside = findOutsideFiles(places, dataDirectory);
   await attachOutsideFiles(manifest, outside, warn);
   await manifest.attach('pg_control', bytes);
+  const { databases, tablespaces } = readClusterNames(dataDirectory);
   // The last look: what was read until now has not been written to.
   refuseChanged(resting, dataDirectory);
   await manifest.finish();
@@ -146,7 +145,7 @@ async function copyCold(options: ColdBackupOptions, begun: Begun, manifest: Mani
     stoppedAt: options.now(),
     temperature: 'cold',
     built: begun.basis.built,
-    facts,
+    facts: { tablespaces, ...(databases.length > 0 ? { databases } : {}) },
     control,
     wal: range,
     copied,

@@ -35,7 +35,7 @@ export interface MadeBackup {
   readonly temperature: BackupRecord['temperature'];
   readonly type: BackupRecord['type'];
   readonly built: BuiltOn;
-  readonly facts: Pick<ServerFacts, 'tablespaces' | 'databases'>;
+  readonly facts: Pick<ServerFacts, 'tablespaces'> & Partial<Pick<ServerFacts, 'databases'>>;
   readonly control: ControlFile;
   readonly wal: NeededRange;
   readonly copied: CopiedFiles;
@@ -87,7 +87,7 @@ export function makeRecord(made: MadeBackup): BackupRecord {
       const known = name.get(oid);
       return { oid, path, ...(known === undefined ? {} : { name: known }) };
     }),
-    databases: facts.databases,
+    ...(facts.databases ? { databases: facts.databases } : {}),
     dataChecksums: control.dataChecksums,
     badPages: copied.badPages.map(({ path, blocks }) => ({ path, blocks: [...blocks] })),
     pgrecallVersion,

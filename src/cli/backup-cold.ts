@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readServerFacts } from '../backup/backup-server.ts';
 import { checkIncarnation } from '../backup/check-server.ts';
-import { takeColdBackup, type ColdBackupOptions, type ColdFacts } from '../backup/cold-backup.ts';
+import { takeColdBackup, type ColdBackupOptions } from '../backup/cold-backup.ts';
 import { copyInThreads } from '../backup/copying.ts';
 import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
@@ -137,7 +137,7 @@ async function backUp(
       incarnation: access.incarnation,
       store: access.store,
       dataDirectory,
-      facts: factsOf(dataDirectory, context),
+      places: placesOf(dataDirectory, context),
       copying: (startLsn) => copyInThreads(repositoryForThreads(access), access.config.name, startLsn, jobs),
       ...type,
       note: textOption(options, 'note') ?? '',
@@ -169,14 +169,12 @@ async function stopServer(
   progress.say('the server is stopped');
 }
 
-function factsOf(dataDirectory: string, { env }: CliContext): ColdFacts {
+function placesOf(dataDirectory: string, { env }: CliContext): ColdBackupOptions['places'] {
   const found = findConfiguration(dataDirectory, env);
   return {
     dataDirectory: undefined,
     configurationFiles: found?.files ?? {},
     settingsFiles: found?.settingsFiles ?? [],
-    tablespaces: [],
-    databases: [],
   };
 }
 

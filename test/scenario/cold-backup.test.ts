@@ -56,11 +56,21 @@ for (const major of majors) {
   describe(`a cold backup of PostgreSQL ${major}`, () => {
     it('starts as the cluster was; and leads to every moment after it, once the server went on', async () => {
       await using rig = await BackupRig.create({ major, walSegmentMiB: 1 });
+      let databases: readonly { readonly oid: number; readonly name: string }[];
       {
         await using session = await rig.cluster.session();
         await session.query(`CREATE TABLESPACE fast LOCATION '${rig.tablespace('fast')}'`);
         await session.query('CREATE TABLE t TABLESPACE fast AS SELECT i FROM generate_series(1, 1000) i');
         await session.query('CREATE UNLOGGED TABLE cache AS SELECT i FROM generate_series(1, 1000) i');
+        for (const name of ['shop', 'gone', '상점']) await session.query(`CREATE DATABASE "${name}"`);
+        await session.query('ALTER DATABASE shop RENAME TO store');
+        await session.query('DROP DATABASE gone');
+        await session.query('BEGIN');
+        await session.query('ALTER DATABASE store RENAME TO other');
+        await session.query('ROLLBACK');
+        databases = await session.query(
+          'SELECT oid::int8::float8 AS oid, datname AS name FROM pg_database ORDER BY oid',
+        );
       }
       await putToRest(rig.cluster);
       const record = await backUpCold(rig);
@@ -69,9 +79,10 @@ for (const major of majors) {
       assert.equal(record.startLsn, record.checkpointLsn);
       assert.deepEqual([record.warnings, record.badPages, record.fromStandby], [[], [], false]);
       assert.deepEqual(
-        record.tablespaces.map(({ path }) => path),
-        [join(rig.directory, 'tablespaces', 'fast')],
+        record.tablespaces.map(({ path, name }) => [path, name]),
+        [[join(rig.directory, 'tablespaces', 'fast'), 'fast']],
       );
+      assert.deepEqual(record.databases, databases);
 
       const asItWas = await recovered(rig, {});
       assert.ok(asItWas.asItWas);

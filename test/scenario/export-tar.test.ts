@@ -21,7 +21,7 @@ import { encodePath, fileSystemPath } from '../../src/repository/path-text.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import { findConfiguration } from '../../src/server/find-configuration.ts';
 import { BackupRig, checkWith } from '../support/backup-rig.ts';
-import { backUpCold, noFacts, putToRest } from '../support/cold-rig.ts';
+import { backUpCold, noPlaces, putToRest } from '../support/cold-rig.ts';
 import { majors, type Major, type TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { fullPostgres } from '../support/full-postgres.ts';
@@ -217,7 +217,7 @@ describe('an export', () => {
     writeFileSync(join(dataDirectory, 'postmaster.opts'), `/bin/postgres "-D" "${etc}"\n`);
     const found = findConfiguration(dataDirectory, {});
     const record = await backUpCold(rig, {
-      facts: { ...noFacts, configurationFiles: found?.files ?? {}, settingsFiles: found?.settingsFiles ?? [] },
+      places: { ...noPlaces, configurationFiles: found?.files ?? {}, settingsFiles: found?.settingsFiles ?? [] },
     });
     assert.equal(record.outsideFiles.length, 4);
     const from = await exported(rig, record);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { takeColdBackup, type ColdBackupOptions, type ColdFacts } from '../../src/backup/cold-backup.ts';
+import { takeColdBackup, type ColdBackupOptions } from '../../src/backup/cold-backup.ts';
 import { copyInThreads } from '../../src/backup/copying.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import { readPostmasterPid } from '../../src/server/postmaster-pid.ts';
@@ -8,13 +8,11 @@ import type { BackupRig } from './backup-rig.ts';
 import type { TestCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 
-/** Nothing is known but the files. */
-export const noFacts: ColdFacts = {
+/** No configuration is known but what lies in the data directory. */
+export const noPlaces: ColdBackupOptions['places'] = {
   dataDirectory: undefined,
   configurationFiles: {},
   settingsFiles: [],
-  tablespaces: [],
-  databases: [],
 };
 
 export type ColdChanges = Partial<ColdBackupOptions>;
@@ -27,7 +25,7 @@ export async function backUpCold(rig: BackupRig, changes: ColdChanges = {}): Pro
     incarnation: rig.incarnation,
     store: rig.store,
     dataDirectory: rig.cluster.dataDirectory,
-    facts: noFacts,
+    places: noPlaces,
     copying: (startLsn) => copyInThreads(access, 'main', startLsn, 2),
     note: '',
     keep: false,

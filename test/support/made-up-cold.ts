@@ -5,7 +5,7 @@ import { crc32c } from '../../src/bytes/crc32c.ts';
 import type { Lsn } from '../../src/postgres/lsn.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import type { ClusterRepository } from '../../src/repository/cluster-repository.ts';
-import { noFacts } from './cold-rig.ts';
+import { noPlaces } from './cold-rig.ts';
 import { madeUpControl, type MadeUpCluster } from './made-up-cluster.ts';
 import { identifier, mebibyte, nameOf } from './test-archive.ts';
 import { countingBytes, noon } from './test-repository.ts';
@@ -47,7 +47,7 @@ export async function backUpMadeUpCold(
     incarnation: made.incarnation,
     store: new WalStore(cluster, made.incarnation),
     dataDirectory: made.dataDirectory,
-    facts: noFacts,
+    places: noPlaces,
     copying: (startLsn) => copyHere(cluster, startLsn),
     note: '',
     keep: false,
