@@ -6,7 +6,7 @@ import { fileSystemPath } from '../repository/path-text.ts';
 import { inBlobOrder, partsWithin } from './extent-order.ts';
 import { FileComparer } from './file-comparer.ts';
 import type { ComparedPart, FileAttributes, RestoreBatch, RestoredBatch, RestoreItem } from './restore-items.ts';
-import { writing } from './write-error.ts';
+import { writeError, writing } from './write-error.ts';
 
 /**
  * The hot path of a restore, in one thread: read a run of blobs, check and open each, write by position. Of a file that
@@ -71,10 +71,14 @@ export class FileRestorer {
 
   async #write(descriptor: number, extents: readonly Extent[], path: string): Promise<number> {
     let written = 0;
-    await this.#reader.read(inBlobOrder(extents), (bytes, extent) => {
-      writeFully(descriptor, bytes, extent.fileOffset, path);
-      written += bytes.length;
-    });
+    try {
+      await this.#reader.read(inBlobOrder(extents), (bytes, { fileOffset }) => {
+        writeFully(descriptor, bytes, fileOffset);
+        written += bytes.length;
+      });
+    } catch (error) {
+      throw writeError(error, path);
+    }
     return written;
   }
 
@@ -113,10 +117,9 @@ function setAttributes(descriptor: number, { mode, modifiedMs, owner }: FileAttr
   });
 }
 
-function writeFully(descriptor: number, bytes: Uint8Array, position: number, path: string): void {
-  writing(path, () => {
-    for (let done = 0; done < bytes.length;) {
-      done += writeSync(descriptor, bytes, done, bytes.length - done, position + done);
-    }
-  });
+/** Called a hundred thousand times for each gigabyte of an increment. */
+function writeFully(descriptor: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    done += writeSync(descriptor, bytes, done, bytes.length - done, position + done);
+  }
 }
