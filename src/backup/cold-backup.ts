@@ -54,7 +54,7 @@ export interface ColdBackupOptions {
 }
 
 /** A cluster at rest, looked at and found fit. */
-export interface RestingCluster {
+interface RestingCluster {
   readonly read: ReadControlFile;
   readonly copy: ColdCopy;
   /** What a start of a server changes. */
@@ -65,7 +65,7 @@ export interface RestingCluster {
  * Looks whether a cold backup can be taken of what lies there. Throws `server-running`, `cluster-mismatch`,
  * `data-directory`, `postgres-version`, `decode`.
  */
-export function lookAtResting(cluster: string, incarnation: Incarnation, dataDirectory: string): RestingCluster {
+function lookAtResting(cluster: string, incarnation: Incarnation, dataDirectory: string): RestingCluster {
   requireAtRest(dataDirectory);
   const traces = tracesIn(dataDirectory);
   const read = readControlFile(dataDirectory);
@@ -77,7 +77,7 @@ export function lookAtResting(cluster: string, incarnation: Incarnation, dataDir
 }
 
 /**
- * Throws what `lookAtResting` throws, `server-changed` where a server was started meanwhile, `wal-gap`, and what the
+ * Throws `server-running`, `cluster-mismatch`, `data-directory`, `postgres-version`, `decode`, `server-changed` where a server was started meanwhile, `wal-gap`, and what the
  * storage throws; no backup is listed then, and what was written is removed.
  */
 export async function takeColdBackup(options: ColdBackupOptions): Promise<BackupRecord> {

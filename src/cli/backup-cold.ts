@@ -186,6 +186,7 @@ async function startAgain(
 ): Promise<void> {
   if (!keeper) return;
   const startedMs = context.now().getTime();
+  if (keeper.wasStopped) context.stderr('starting the server again');
   try {
     await keeper.startAgain();
   } catch (error) {

@@ -33,7 +33,7 @@ export async function readOutsideMembers(
   return { files, directories: [...directories].filter((name) => !present.has(name)) };
 }
 
-export function withoutPlaces(text: string): string {
+function withoutPlaces(text: string): string {
   const found = new Set(parseSettings(text).flatMap(({ name, line }) => (places.has(name) ? [line] : [])));
   if (found.size === 0) return text;
   return text
