@@ -8,8 +8,8 @@ import { encodePath } from '../repository/path-text.ts';
 
 /*
  * Entries that come in any order and have to go into a manifest in the order of their paths. They wait as bytes, one behind
- * the other in large buffers: some 130 bytes for a file, and five for each further 256 KiB of it, where objects would take ten times
- * as much. A million files of 10 TB are 350 MB.
+ * the other in large buffers: some 115 for a file of one chunk, and five for each further 256 KiB, where objects would take ten
+ * times as much. A million files were sorted in 320 MB.
  *
  *   u16   bytes of the path; the path
  *   f64   bytes of the file as it came; u32: their CRC-32C
@@ -37,6 +37,11 @@ export class EntryShelf {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** What it takes, about. */
+  get sizeBytes(): number {
+    return this.#full.reduce((sum, { length }) => sum + length, this.#open.length) + this.#places.byteLength;
   }
 
   readonly #indexOf = (pack: PackId): number => {
