@@ -46,6 +46,8 @@ const leftOutAtTop = new Set([
   // Left by a recovery of ours or of the administrator's; a restore writes its own.
   'recovery.signal',
   'standby.signal',
+  // While a restore of ours is not done (restore/unfinished-restore.ts).
+  'pgrecall.unfinished',
 ]);
 
 export function ruleFor(relativePath: string, kind: 'file' | 'directory' | 'symlink'): PathRule {

@@ -21,7 +21,9 @@ export function requireEmptyDirectory(path: string, what: string): void {
   const unfinished = isCluster && !existsSync(join(path, 'global', 'pg_control'));
   const data = unfinished ? ': it holds a restore that was not finished' : ': it holds a PostgreSQL cluster';
   throw new PgrecallError('target-not-empty', `${what} "${path}" is not empty${isCluster ? data : ''}`, {
-    ...(unfinished ? { hint: `PostgreSQL refuses to start on it (no pg_control): remove it, or name another` } : {}),
+    ...(unfinished
+      ? { hint: 'PostgreSQL refuses to start on it (no pg_control): go on with --delta, or remove it' }
+      : {}),
     details: { path, found: found.slice(0, 10) },
   });
 }
