@@ -178,7 +178,7 @@ describe('copies that build on each other', () => {
 
 const heap = 'base/5/16384';
 
-function named(...numbers: readonly number[]): Evidence {
+function walNames(...numbers: readonly number[]): Evidence {
   return { kind: 'wal', changed: changedBlocks(new Map([[heap, numbers]])) };
 }
 
@@ -211,7 +211,7 @@ describe('a copy that builds on another', () => {
     using made = new MadeUpCluster();
     const increments = await firstCopy(made, 100);
     for (const block of [5, 50, 60]) writePage(made, block, newPage(block, 9));
-    const { id, copied } = await increments.copy(named(5, 6, 45, 60));
+    const { id, copied } = await increments.copy(walNames(5, 6, 45, 60));
     const expected = madeUpPages(100);
     for (const block of [5, 60]) newPage(block, 9).copy(expected, block * pageBytes);
     assert.deepEqual(await heapOf(increments, id), expected, 'block 50 is as WAL knows it');
@@ -230,7 +230,7 @@ describe('a copy that builds on another', () => {
   it('ends a relation that shrinks meanwhile at its first short piece, after one that was not read', async () => {
     using made = new MadeUpCluster();
     const increments = await firstCopy(made, 100);
-    const { id } = await increments.copy(named(45, 95), () => truncateSync(made.path(heap), 42 * pageBytes));
+    const { id } = await increments.copy(walNames(45, 95), () => truncateSync(made.path(heap), 42 * pageBytes));
     // The second piece ends where block 45 was not found any more; the third is gone.
     assert.deepEqual(await heapOf(increments, id), madeUpPages(100).subarray(0, 45 * pageBytes));
   });
@@ -246,7 +246,7 @@ describe('a copy that builds on another', () => {
           truncateSync(made.path(heap), bytes);
           // Zeros that are new need no mention, and pages keep their LSNs where they are cut.
           const evidence: Evidence =
-            kind === 'page-lsn' ? { kind, sinceLsn: lsn(0x2000) } : kind === 'wal' ? named() : { kind };
+            kind === 'page-lsn' ? { kind, sinceLsn: lsn(0x2000) } : kind === 'wal' ? walNames() : { kind };
           const { id } = await increments.copy(evidence);
           assert.deepEqual(await heapOf(increments, id), readFileSync(made.path(heap)), `${bytes} bytes, ${kind}`);
         }
@@ -259,7 +259,7 @@ describe('a copy that builds on another', () => {
   it('leaves out a relation that vanishes meanwhile', async () => {
     using made = new MadeUpCluster();
     const increments = await firstCopy(made, 100);
-    const { id } = await increments.copy(named(45), () => rmSync(made.path(heap), { force: true }));
+    const { id } = await increments.copy(walNames(45), () => rmSync(made.path(heap), { force: true }));
     assert.equal((await readBackup(increments.cluster, id)).has(heap), false);
   });
 
@@ -272,9 +272,9 @@ describe('a copy that builds on another', () => {
     const increments = new MadeUpIncrements(made, (await testRepository()).cluster('main'), pieceBytes);
     const bad = [{ path: heap, blocks: [45] }];
     assert.deepEqual((await increments.copy({ kind: 'all' })).copied.badPages, bad);
-    assert.deepEqual((await increments.copy(named(3))).copied.badPages, bad);
+    assert.deepEqual((await increments.copy(walNames(3))).copied.badPages, bad);
     writePage(made, 45, madeUpPages(100).subarray(45 * pageBytes, 46 * pageBytes));
-    const { id, copied } = await increments.copy(named(3));
+    const { id, copied } = await increments.copy(walNames(3));
     assert.deepEqual(copied.badPages, []);
     assert.deepEqual(await heapOf(increments, id), madeUpPages(100));
   });
@@ -285,7 +285,7 @@ describe('a copy that builds on another', () => {
     for (let i = 1; i <= 40; i += 1) {
       const some = [(i * 37) % 256, (i * 101) % 256, (i * 211) % 256];
       for (const block of some) writePage(made, block, newPage(block, i));
-      const { id } = await increments.copy(named(...some));
+      const { id } = await increments.copy(walNames(...some));
       const { content, contentBytes, sums } = await blobsOf(increments.cluster, id, heap);
       assert.ok(contentBytes <= 1.5 * 256 * pageBytes, `${contentBytes} bytes in blobs after ${i} increments`);
       assert.ok(content <= 20, `${content} blobs after ${i} increments`);

@@ -34,19 +34,25 @@ export async function joinPieces(
   const shortened = pieces.findIndex(isShort);
   const used = shortened < 0 ? pieces : pieces.slice(0, shortened + 1);
   const parts = used.map((piece) => (piece.item ? resultOf(piece) : piece.before));
-  const mapOf = ({ packs, bytes, count }: PackedMap, lengthBytes: number) => ({
-    extents: unpackMap({ packs, bytes, count }, lengthBytes),
-    lengthBytes,
-  });
   const badBlocks = used.flatMap((piece) => (piece.item ? resultOf(piece).badBlocks : []));
   return {
     sizeBytes: parts.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
     crc32c: await crcOf(pending, pieceBytes, used, copying),
-    extents: joinExtents(parts.map(({ content, lengthBytes }) => mapOf(content, lengthBytes))),
-    sums: joinExtents(parts.map(({ sums, lengthBytes }) => mapOf(sums, sumsLength(lengthBytes)))),
+    extents: joinMaps(parts.map(({ content, lengthBytes }) => ({ map: content, lengthBytes }))),
+    sums: joinMaps(parts.map(({ sums, lengthBytes }) => ({ map: sums, lengthBytes: sumsLength(lengthBytes) }))),
     flags: badBlocks.length > 0 ? entryFlags.badPageChecksums : 0,
     badBlocks,
   };
+}
+
+function joinMaps(parts: readonly { readonly map: PackedMap; readonly lengthBytes: number }[]): readonly Extent[] {
+  let start = 0;
+  const maps: Extent[][] = [];
+  for (const { map, lengthBytes } of parts) {
+    maps.push(unpackMap(map, lengthBytes, start));
+    start += lengthBytes;
+  }
+  return joinExtents(maps);
 }
 
 function resultOf({ result }: SentPiece): CopiedItem {

@@ -21,6 +21,15 @@ class GrowingMap {
     this.extents.push(extent);
   }
 
+  /** A map in which nothing is left to be joined: only its first extent may go on what is there. */
+  addMap(extents: readonly Extent[]): void {
+    const [first] = extents;
+    if (!first) return;
+    this.add(first);
+    for (let i = 1; i < extents.length; i += 1) this.extents.push(extents[i] ?? first);
+    if (extents.length > 1) this.#last = extents.at(-1);
+  }
+
   /** The extents of `from` in [start, end) of the file, beginning with the one at `index`; the index of the first that reaches beyond. */
   addPart(from: readonly Extent[], index: number, start: number, end: number): number {
     let at = index;
@@ -67,27 +76,39 @@ export function overlayExtents(base: readonly Extent[], over: readonly Extent[],
   return merged.extents;
 }
 
-/** A map in parts of `partBytes` of the file, each with offsets of its own from 0. */
-export function splitExtents(extents: readonly Extent[], partBytes: number): Extent[][] {
-  const parts: Extent[][] = [];
+/** A map in parts of `partBytes` of the file; offsets stay those of the file. */
+export function splitExtents(extents: readonly Extent[], partBytes: number): (readonly Extent[])[] {
+  const parts: (readonly Extent[])[] = [];
   let index = 0;
   for (let start = 0; index < extents.length; start += partBytes) {
-    const part = new GrowingMap();
-    index = part.addPart(extents, index, start, start + partBytes);
-    parts.push(part.extents.map((extent) => ({ ...extent, fileOffset: extent.fileOffset - start })));
+    const end = start + partBytes;
+    const first = index;
+    let isWhole = extents[first]?.fileOffset === start;
+    while (index < extents.length && endOf(extents[index]) <= end) index += 1;
+    // An extent across the end belongs to two parts; it is seldom that there is one.
+    isWhole &&= (extents[index]?.fileOffset ?? end) >= end;
+    if (isWhole) {
+      parts.push(extents.slice(first, index));
+    } else {
+      const part = new GrowingMap();
+      part.addPart(extents, first, start, end);
+      parts.push(part.extents);
+    }
   }
   return parts;
 }
 
-/** Several maps, each from 0, one after the other in one file; the reverse of `splitExtents`. */
-export function joinExtents(
-  parts: Iterable<{ readonly extents: readonly Extent[]; readonly lengthBytes: number }>,
-): Extent[] {
+function endOf(extent: Extent | undefined): number {
+  return extent ? extent.fileOffset + extent.lengthBytes : Infinity;
+}
+
+/** Maps that follow each other in a file, as one. */
+export function joinExtents(parts: readonly (readonly Extent[])[]): readonly Extent[] {
+  const [only, second] = parts;
+  if (only && !second) return only;
   const joined = new GrowingMap();
-  let start = 0;
-  for (const { extents, lengthBytes } of parts) {
-    for (const extent of extents) joined.add({ ...extent, fileOffset: extent.fileOffset + start });
-    start += lengthBytes;
+  for (const part of parts) {
+    joined.addMap(part);
   }
   return joined.extents;
 }

@@ -15,7 +15,7 @@ export interface PackedMap {
 
 export const emptyMap: PackedMap = { packs: [], count: 0, bytes: new Uint8Array(0) };
 
-/** `extents` begin at 0 and have no gaps. */
+/** Of a run of extents without gaps; where it begins in the file is for `unpackMap` to say. */
 export function packMap(extents: readonly Extent[]): PackedMap {
   if (extents.length === 0) return emptyMap;
   const packs = new Map<PackId, number>();
@@ -32,8 +32,8 @@ export function packMap(extents: readonly Extent[]): PackedMap {
   return { packs: [...packs.keys()], count: extents.length, bytes: Uint8Array.from(into.view()) };
 }
 
-/** `lengthBytes`: of what is mapped. */
-export function unpackMap({ packs, count, bytes }: PackedMap, lengthBytes: number): Extent[] {
+/** `lengthBytes`: of what is mapped. The first extent has the offset `start`. */
+export function unpackMap({ packs, count, bytes }: PackedMap, lengthBytes: number, start = 0): Extent[] {
   const reader = new BoundedReader(bytes, 'packed map');
-  return new FileMapDecoder(packs).decode(reader, count, lengthBytes);
+  return new FileMapDecoder(packs).decode(reader, count, lengthBytes, start);
 }

@@ -84,6 +84,12 @@ export class BoundedReader {
 
   /** Unsigned LEB128, at most 2^53 - 1. */
   varint(): number {
+    // Most are below 128, and a manifest has millions.
+    const first = this.#bytes[this.#offset];
+    if (first !== undefined && first < 0x80) {
+      this.#offset += 1;
+      return first;
+    }
     let value = 0;
     let scale = 1;
     for (;;) {

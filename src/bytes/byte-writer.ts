@@ -69,10 +69,13 @@ export class ByteWriter {
   varint(value: number): this {
     let rest = value;
     while (rest >= 0x80) {
-      this.u8((rest % 128) | 0x80);
+      const at = this.#reserve(1);
+      this.#bytes[at] = (rest % 128) | 0x80;
       rest = Math.floor(rest / 128);
     }
-    return this.u8(rest);
+    const at = this.#reserve(1);
+    this.#bytes[at] = rest;
+    return this;
   }
 
   bigVarint(value: bigint): this {

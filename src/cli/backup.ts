@@ -12,6 +12,8 @@ import { flagOption, numberOption, requiredPositional, secondsOption, textOption
 import { startProgress } from './progress.ts';
 
 const defaultWalTimeoutMs = 600_000;
+/** A backup that is over sooner needs no bar. */
+const patienceMs = 1000;
 
 /** `pgrecall backup CLUSTER`: exit 3 where the backup is complete but has pages with wrong checksums. */
 export const runBackup: RunCommand = async (arguments_, context) => {
@@ -40,7 +42,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
   });
   void lock;
   const progress = startProgress(context, `backup of ${access.config.name}`);
-  void showTotal(access.config.connection, progress.total);
+  const asking = setTimeout(() => void showTotal(access.config.connection, progress.total), patienceMs);
   try {
     const record = await takeHotBackup({
       cluster: access.cluster,
@@ -65,6 +67,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
     reportBackup(record, context);
     return exitStatusOf(record);
   } finally {
+    clearTimeout(asking);
     progress.end();
   }
 };

@@ -122,18 +122,21 @@ export class FileMapDecoder {
     this.#packs = packs;
   }
 
-  /** The map of a file of `sizeBytes`, in `count` extents. */
-  decode(reader: BoundedReader, count: number, sizeBytes: number): Extent[] {
+  /** The map of a file of `sizeBytes`, in `count` extents; or of such a part of a file from `startOffset` on. */
+  decode(reader: BoundedReader, count: number, sizeBytes: number, startOffset = 0): Extent[] {
     if (count > reader.remaining) reader.fail(`a map of ${count} extents`);
     const extents: Extent[] = [];
-    let fileOffset = 0;
+    const endOffset = startOffset + sizeBytes;
+    let fileOffset = startOffset;
     for (let left = count; left > 0; left -= 1) {
       const extent = this.#decode(reader, fileOffset);
       fileOffset += extent.lengthBytes;
-      if (fileOffset > sizeBytes) reader.fail(`a map beyond the ${sizeBytes} bytes of its file`);
+      if (fileOffset > endOffset) reader.fail(`a map beyond the ${sizeBytes} bytes of its file`);
       extents.push(extent);
     }
-    if (fileOffset !== sizeBytes) reader.fail(`a map of ${fileOffset} of the ${sizeBytes} bytes of its file`);
+    if (fileOffset !== endOffset) {
+      reader.fail(`a map of ${fileOffset - startOffset} of the ${sizeBytes} bytes of its file`);
+    }
     return extents;
   }
 

@@ -30,13 +30,19 @@ test('threads are started as there is work for them, where that is asked for', a
     size: 2,
     workerData: { greeting: 'hello' },
     asNeeded: true,
+    busyAt: 2,
   });
   assert.deepEqual(await workers.runOnEach({ do: 'greet' }), []);
   assert.equal(await workers.run({ do: 'add', a: 1, b: 2 }), 3);
   assert.equal(await workers.run({ do: 'add', a: 1, b: 2 }), 3);
   assert.equal((await workers.runOnEach({ do: 'greet' })).length, 1, 'one did both, one after the other');
-  await Promise.all([1, 2, 3].map(async (b) => workers.run({ do: 'add', a: 1, b })));
-  assert.equal((await workers.runOnEach({ do: 'greet' })).length, 2);
+  const threads = async (tasks: number): Promise<number> => {
+    await Promise.all(Array.from({ length: tasks }, async (_, b) => workers.run({ do: 'add', a: 1, b })));
+    return (await workers.runOnEach({ do: 'greet' })).length;
+  };
+  assert.equal(await threads(2), 1);
+  assert.equal(await threads(3), 2);
+  assert.equal(await threads(9), 2);
 });
 
 test('an error keeps its class, code, hint, details and cause', async () => {

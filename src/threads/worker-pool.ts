@@ -11,6 +11,8 @@ export interface WorkerPoolOptions {
   readonly workerData: unknown;
   /** Starts a thread only when there is a task and all that run are busy: each costs a twentieth of a second to start. */
   readonly asNeeded?: boolean;
+  /** With `asNeeded`: how many tasks keep a thread busy; 1 unless said. */
+  readonly busyAt?: number;
 }
 
 interface Thread {
@@ -46,7 +48,7 @@ export class WorkerPool<Task, Result> {
   async run(task: Task): Promise<Result> {
     let best = this.#threads[0];
     for (const thread of this.#threads) if (best && thread.waiting.size < best.waiting.size) best = thread;
-    if ((!best || best.waiting.size > 0) && this.#threads.length < this.size) {
+    if ((!best || best.waiting.size >= (this.#options.busyAt ?? 1)) && this.#threads.length < this.size) {
       best = startThread(this.#options);
       this.#threads.push(best);
     }
