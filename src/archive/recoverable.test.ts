@@ -120,4 +120,19 @@ describe('gaps', () => {
       '2 0/5000F00-0/7000000',
     ]);
   });
+
+  it('are none between cold backups of a server that nobody archives', () => {
+    const cold = (startLsn: string, endLsn: string): BackupRecord => ({
+      ...backup(startLsn, endLsn),
+      temperature: 'cold',
+    });
+    const archived = catalogue(['1 0/2000000-0/2000100', '1 0/5000000-0/5000200']);
+    const taken = [cold('0/2000028', '0/2000100'), cold('0/5000188', '0/5000200')];
+    assert.deepEqual(gaps(taken, archived), []);
+    const gap = ['1 0/2000100-0/5000000'];
+    // A hot one among them, or WAL that goes on from one of them: somebody archived.
+    assert.deepEqual(gaps([backup('0/2000028', '0/2000100'), cold('0/5000188', '0/5000200')], archived), gap);
+    assert.deepEqual(gaps(taken, catalogue(['1 0/2000000-0/2000100', '1 0/5000000-0/6000000'])), gap);
+    assert.deepEqual(gaps(taken, catalogue(['1 0/1000000-0/2000100', '1 0/5000000-0/5000200'])), gap);
+  });
 });

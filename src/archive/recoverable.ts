@@ -106,18 +106,31 @@ export function findGaps(backups: readonly BackupRecord[], catalogue: WalCatalog
     (least, lsn) => (least === undefined || lsn < least ? lsn : least),
     undefined,
   );
-  return [...withinTimelines(catalogue), ...atBranches(catalogue, segmentBytes)]
+  return [...withinTimelines(backups, catalogue, segmentBytes), ...atBranches(catalogue, segmentBytes)]
     .filter(({ toLsn }) => first === undefined || toLsn > first)
     .flatMap((gap) => unexplained(gap, catalogue.expired?.get(gap.timeline) ?? [], segmentBytes))
     .toSorted((a, b) => a.timeline - b.timeline || Number(a.fromLsn - b.fromLsn));
 }
 
-function withinTimelines({ ranges }: WalCatalogue): WalGap[] {
+function withinTimelines(backups: readonly BackupRecord[], { ranges }: WalCatalogue, segmentBytes: number): WalGap[] {
+  const cold = backups.filter(({ temperature }) => temperature === 'cold');
+  const isColdBackups = (range: WalRange): boolean => cold.some((backup) => isAllOf(range, backup, segmentBytes));
   return ranges.flatMap((range, i) => {
     const next = ranges[i + 1];
     if (next?.timeline !== range.timeline) return [];
+    // Between two cold backups of a server that nobody archives nothing is missing: nothing was to be there.
+    if (isColdBackups(range) && isColdBackups(next)) return [];
     return [{ timeline: range.timeline, fromLsn: range.endLsn, toLsn: next.startLsn }];
   });
+}
+
+/** Whether a run of WAL is what a cold backup has brought of itself, and no more. */
+function isAllOf(range: WalRange, { timeline, startLsn, endLsn }: BackupRecord, segmentBytes: number): boolean {
+  return (
+    timeline === range.timeline &&
+    parseLsn(endLsn) === range.endLsn &&
+    segmentStart(segmentOf(parseLsn(startLsn), segmentBytes), segmentBytes) === range.startLsn
+  );
 }
 
 /** Between a timeline and the one that it left: the end of the parent's WAL, and the beginning of its own. */
