@@ -19,7 +19,7 @@ import { attachOutsideFiles, findOutsideFiles } from './outside-files.ts';
 import { readOwnerNames } from './owner-names.ts';
 import { readControlFile } from './read-control-file.ts';
 import { attachNames, type NamesBeside } from './relation-names.ts';
-import { prepareBackup } from './reference.ts';
+import { prepareBackup, withReference } from './reference.ts';
 import { writeBackup } from './write-backup.ts';
 
 /*
@@ -104,7 +104,7 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
     const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => copyHot(options, begun, manifest);
     return await writeBackup({ cluster, id, copying, signal, copyAll });
   } catch (error) {
-    throw signal.aborted ? signal.reason : error;
+    throw signal.aborted ? signal.reason : withReference(error, prepared.reference?.record);
   } finally {
     await copying.close();
   }

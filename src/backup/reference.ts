@@ -1,4 +1,4 @@
-import { hasCode } from '../errors/pgrecall-error.ts';
+import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { claimReferences } from '../repository/claim.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
@@ -24,7 +24,7 @@ export interface Prepared extends AsyncDisposable {
 
 /**
  * Chooses what the backup builds on, claims it and opens it. One that is expired at this very moment is passed over. Throws
- * what reading the repository throws.
+ * what reading the repository throws, also where the one that is chosen is damaged: what it has is relied on.
  */
 export async function prepareBackup(
   cluster: ClusterRepository,
@@ -49,7 +49,7 @@ export async function prepareBackup(
       if (hasCode(error, 'reference-expired')) continue;
       throw error;
     }
-    const manifest = stack.use(await cluster.openManifest(record.id));
+    const manifest = stack.use(await openManifest(cluster, record));
     const reference = { record, manifest };
     const held = stack.move();
     return {
@@ -60,6 +60,31 @@ export async function prepareBackup(
       [Symbol.asyncDispose]: async () => held.disposeAsync(),
     };
   }
+}
+
+async function openManifest(cluster: ClusterRepository, record: BackupRecord): Promise<ManifestReader> {
+  try {
+    return await cluster.openManifest(record.id);
+  } catch (error) {
+    throw withReference(error, record);
+  }
+}
+
+/**
+ * What a backup that builds on `reference` failed with, with what to do where that is what is damaged. What is damaged without
+ * being read is for verify to find.
+ */
+export function withReference(error: unknown, reference: BackupRecord | undefined): unknown {
+  const isDamage = hasCode(
+    error,
+    ...(['object-missing', 'object-damaged', 'object-swapped', 'blob-damaged', 'manifest-hostile'] as const),
+  );
+  if (!reference || !isDamage) return error;
+  return new PgrecallError(error.code, `${error.message} (this backup builds on ${reference.id})`, {
+    hint: `pgrecall verify says what is damaged; a backup with --type full --independent builds on nothing`,
+    details: { ...error.details, reference: reference.id },
+    cause: error,
+  });
 }
 
 async function nothing(): Promise<void> {
