@@ -71,7 +71,7 @@ export class PieceBatches<Owner> {
 
   /** Waits until all are copied; throws what a batch threw. */
   async finish(): Promise<void> {
-    this.#send();
+    await this.#send();
     await this.#underWay.allDone();
   }
 
@@ -84,7 +84,7 @@ export class PieceBatches<Owner> {
     assert(lengthBytes <= receivedPieceBytes, `a piece of ${lengthBytes} bytes`);
     const open = this.#batch;
     if (open && open.used + lengthBytes <= receivedPieceBytes && open.pieces.length < batchItems) return open;
-    this.#send();
+    await this.#send();
     const batch = { buffer: await this.#buffer(), pieces: [], used: 0 };
     this.#batch = batch;
     return batch;
@@ -102,10 +102,12 @@ export class PieceBatches<Owner> {
     }
   }
 
-  #send(): void {
+  async #send(): Promise<void> {
     const batch = this.#batch;
     this.#batch = undefined;
-    if (batch && batch.pieces.length > 0) this.#underWay.start(this.#run(batch));
+    if (!batch || batch.pieces.length === 0) return;
+    await this.#underWay.fewerThan(this.#copying.parallel);
+    this.#underWay.start(this.#run(batch));
   }
 
   async #run({ buffer, pieces }: Batch<Owner>): Promise<void> {
