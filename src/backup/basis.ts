@@ -22,6 +22,10 @@ export interface BegunBackup {
   readonly dataDirectory: string;
   readonly timeline: Timeline;
   readonly startLsn: Lsn;
+  /** Of the checkpoint whose redo begins there, where it is known. */
+  readonly checkpointLsn: Lsn | undefined;
+  /** Up to where pg_wal has whole WAL. */
+  readonly writtenLsn: () => Promise<Lsn>;
   readonly dataChecksums: boolean;
   readonly walTimeoutMs: number;
   readonly now: () => Date;

@@ -102,7 +102,17 @@ export async function takeColdBackup(options: ColdBackupOptions): Promise<Backup
   const copying = options.copying(startLsn);
   try {
     // Nobody brings WAL any more.
-    const basis = await findBasis({ ...options, prepared, timeline, dataChecksums, startLsn, walTimeoutMs: 0 });
+    const { checkpointLsn, endLsn } = range;
+    const basis = await findBasis({
+      ...options,
+      prepared,
+      timeline,
+      dataChecksums,
+      startLsn,
+      checkpointLsn,
+      writtenLsn: async () => endLsn,
+      walTimeoutMs: 0,
+    });
     const begun = { id, type, basis, startedAt, resting, range, copying };
     const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => copyCold(options, begun, manifest);
     return await writeBackup({ cluster, id, copying, signal, copyAll });

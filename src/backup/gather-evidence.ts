@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readChangedBlocks } from '../archive/changed-blocks.ts';
 import { segmentRuns, type SegmentRun } from '../archive/wal-stretch.ts';
 import type { WalStore } from '../archive/wal-store.ts';
-import { parseLsn, type Lsn } from '../postgres/lsn.ts';
+import { lsn, parseLsn, type Lsn } from '../postgres/lsn.ts';
 import {
   formatSegmentName,
   parseSegmentName,
@@ -34,6 +34,10 @@ export interface EvidenceSources {
   /** Of the timeline that the backup starts on. */
   readonly history: TimelineHistory;
   readonly startLsn: Lsn;
+  /** Of the checkpoint whose redo begins there, where it is known. */
+  readonly checkpointLsn: Lsn | undefined;
+  /** Up to where pg_wal has whole WAL. */
+  readonly writtenLsn: () => Promise<Lsn>;
   readonly walTimeoutMs: number;
   readonly now: () => Date;
   readonly signal: AbortSignal;
@@ -67,13 +71,19 @@ export async function gatherEvidence(sources: EvidenceSources): Promise<Gathered
 }
 
 async function readWithMissing(sources: EvidenceSources, sinceLsn: Lsn): ReturnType<typeof readChangedBlocks> {
-  const { store, history, reference, startLsn, signal } = sources;
-  const from = { timeline: timeline(reference.record.timeline), lsn: sinceLsn };
-  const to = { timeline: history.timeline, lsn: startLsn };
+  const { store, history, reference, startLsn, checkpointLsn, signal } = sources;
+  // The checkpoints of both show that the WAL between them is this server's.
+  const from = {
+    timeline: timeline(reference.record.timeline),
+    lsn: sinceLsn,
+    checkpointLsn: parseLsn(reference.record.checkpointLsn),
+  };
+  const to = { timeline: history.timeline, lsn: startLsn, ...(checkpointLsn === undefined ? {} : { checkpointLsn }) };
   const stretch = { store, history, from, to, signal };
   const found = await readChangedBlocks(stretch);
   if (!('unfit' in found) || found.missing === undefined) return found;
-  const runs = segmentRuns(history, from, to, store.segmentBytes);
+  const end = { timeline: to.timeline, lsn: lsn((checkpointLsn ?? startLsn) + 1n) };
+  const runs = segmentRuns(history, from, end, store.segmentBytes);
   if (typeof runs === 'string') return found;
   // From there on all may be missing.
   for (const name of namesFrom(runs, found.missing, store.segmentBytes)) {
@@ -109,18 +119,21 @@ async function comes(sources: EvidenceSources, name: string): Promise<boolean> {
   return false;
 }
 
-/** Stores a segment of pg_wal, or the beginning of the one in which the backup starts; `false` where it is not there. */
-async function bring({ store, dataDirectory, startLsn }: EvidenceSources, name: string): Promise<boolean> {
+/** Stores a segment of pg_wal, or the beginning of the present one; `false` where it is not there. */
+async function bring({ store, dataDirectory, writtenLsn }: EvidenceSources, name: string): Promise<boolean> {
   const { segmentBytes } = store;
+  // Asked first: what the file has by then stays in it.
+  const written = await writtenLsn();
   const bytes = readLocalWal(dataDirectory, name);
   if (bytes?.length !== segmentBytes) return false;
   const { number } = parseSegmentName(name, segmentBytes);
   const start = segmentStart(number, segmentBytes);
-  if (segmentStart(segmentNumber(number + 1n), segmentBytes) <= startLsn) {
+  if (written <= start) return false;
+  if (segmentStart(segmentNumber(number + 1n), segmentBytes) <= written) {
     await store.putSegment(name, bytes);
   } else {
-    // Up to the start all is written, since its checkpoint is done; what lies behind may be half written.
-    bytes.fill(0, Number(startLsn - start));
+    // What lies behind may be half written, or left from an earlier use of the file.
+    bytes.fill(0, Number(written - start));
     await store.putPartial(name, bytes);
   }
   return true;

@@ -99,7 +99,17 @@ export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRe
   const copying = options.copying(startLsn);
   try {
     const { timeline, dataChecksums } = control;
-    const basis = await findBasis({ ...options, prepared, timeline, dataChecksums, startLsn, signal });
+    const basis = await findBasis({
+      ...options,
+      prepared,
+      timeline,
+      dataChecksums,
+      startLsn,
+      // Another one may have come meanwhile.
+      checkpointLsn: control.redoLsn === startLsn ? control.checkpointLsn : undefined,
+      writtenLsn: async () => server.writtenLsn(),
+      signal,
+    });
     const begun = { id, type, basis, startedAt, startLsn, checkpointedAt, facts, control, copying, signal };
     const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => copyHot(options, begun, manifest);
     return await writeBackup({ cluster, id, copying, signal, copyAll });
