@@ -121,7 +121,7 @@ describe('increments that come over a connection', () => {
       fc.asyncProperty(startPages, increments, fc.integer({ min: 1, max: 40_000 }), async (pages, steps, chunk) => {
         const receiving = new Receiving((await testRepository()).cluster('main'));
         const chunkBytes = Math.max(chunk, 500);
-        let expected = Buffer.concat(Array.from({ length: pages }, (_, i) => page(i)));
+        let expected: Buffer = Buffer.concat(Array.from({ length: pages }, (_, i) => page(i)));
         assert.ok((await receiving.receive(expected, false, 32_768)).equals(expected));
         for (const [i, { blocks, truncation }] of steps.entries()) {
           const increment = { blocks: blocks.toSorted((a, b) => a - b), truncation };
@@ -137,7 +137,7 @@ describe('increments that come over a connection', () => {
 
   it('do not scatter a file ever more', async () => {
     const receiving = new Receiving((await testRepository()).cluster('main'));
-    let expected = Buffer.concat(Array.from({ length: 128 }, (_, i) => page(i)));
+    let expected: Buffer = Buffer.concat(Array.from({ length: 128 }, (_, i) => page(i)));
     await receiving.receive(expected, false, 32_768);
     for (let i = 1; i <= 40; i += 1) {
       const increment = { blocks: [i % 128, (i * 37) % 128].toSorted((a, b) => a - b), truncation: 128 };
