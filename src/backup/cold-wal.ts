@@ -1,3 +1,4 @@
+import { isBeginningOf, usedPart } from '../archive/partial-segment.ts';
 import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
@@ -93,15 +94,40 @@ export class ColdWal {
     for (let number = segmentOf(range.startLsn, segmentBytes); number <= last; number = segmentNumber(number + 1n)) {
       signal.throwIfAborted();
       const name = this.#nameOf(number);
-      if (await this.#store.settleSegment(name)) continue;
       const startLsn = segmentStart(number, segmentBytes);
-      const bytes = this.#read(number) ?? (await this.#store.getPartial(name));
+      const local = this.#read(number);
+      if (!local && (await this.#store.settleSegment(name))) continue;
+      const bytes = local ?? (await this.#store.getPartial(name));
       if (!bytes) throw this.#missing(startLsn, range.endLsn);
       const used = range.endLsn - startLsn;
-      if (used >= segmentBytes) await this.#store.putSegment(name, bytes);
+      if (used >= segmentBytes) {
+        await this.#store.putSegment(name, bytes);
+        continue;
+      }
       // What lies behind is left from an earlier use of the file, or was being written when the server crashed.
-      else await this.#store.putPartial(name, Buffer.from(bytes).fill(0, Number(used)));
+      const beginning = Buffer.from(bytes).subarray(0, Number(used));
+      await this.#refuseOther(name, beginning);
+      if (!(await this.#store.settleSegment(name))) await this.#store.putPartial(name, beginning);
     }
+  }
+
+  /**
+   * A cluster that was started anew from an older cold backup, on its old timeline, writes other WAL under the same names.
+   * The archive has one for each name: a backup with the other one would not start. Throws `wal-other-content`.
+   */
+  async #refuseOther(name: string, beginning: Uint8Array): Promise<void> {
+    const stored = (await this.#store.getSegment(name)) ?? (await this.#store.getPartial(name));
+    if (!stored) return;
+    const other = usedPart(stored);
+    if (isBeginningOf(other, beginning) || isBeginningOf(beginning, other)) return;
+    throw new PgrecallError(
+      'wal-other-content',
+      `segment ${name} is archived with other content than the one in pg_wal`,
+      {
+        hint: 'the cluster was brought back to an older state on its old timeline. Start it, SELECT pg_switch_wal(), and stop it again: then it ends in a segment that nobody else has',
+        details: { segment: name },
+      },
+    );
   }
 
   /** Recovery asks for it by the number of the timeline. */

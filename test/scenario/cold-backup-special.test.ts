@@ -235,4 +235,47 @@ describe('a cold backup', () => {
     const server = await rig.start(await rig.restore(await rig.plan({})));
     assert.equal(await rowsIn(server), 1000);
   });
+
+  it('does not mix the WAL of two lives of a cluster on one timeline', async () => {
+    await using rig = await BackupRig.create({
+      major: 15,
+      settings: { wal_level: 'minimal', max_wal_senders: '0', archive_mode: 'off' },
+    });
+    await fill(rig);
+    await putToRest(rig.cluster);
+    const first = await backUpCold(rig);
+    await rig.cluster.start();
+    {
+      await using session = await rig.cluster.session();
+      await session.query('INSERT INTO t SELECT i FROM generate_series(1, 500) i');
+    }
+    await putToRest(rig.cluster);
+    const second = await backUpCold(rig);
+    assert.equal(second.stopSegment, first.stopSegment);
+
+    // Brought back to the first; wal_level = minimal leaves it no timeline of its own.
+    const dataDirectory = await rig.restore(await rig.plan({}, first));
+    const server = await rig.start(dataDirectory);
+    {
+      await using session = await server.session();
+      await session.query('INSERT INTO t SELECT i FROM generate_series(1, 100) i');
+    }
+    await putToRest(server);
+    await refused(backUpCold(rig, { dataDirectory }), 'wal-other-content', /archived with other content/);
+    await server.start();
+    {
+      await using session = await server.session();
+      await session.query('SELECT pg_switch_wal()');
+    }
+    await putToRest(server);
+    const third = await backUpCold(rig, { dataDirectory });
+    for (const [record, rows] of [
+      [first, 1000],
+      [second, 1500],
+      [third, 1100],
+    ] as const) {
+      const restored = await rig.start(await rig.restore(await rig.plan({}, record)));
+      assert.equal(await rowsIn(restored), rows, record.id);
+    }
+  });
 });
