@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { WalStore } from '../../src/archive/wal-store.ts';
+import { pageBytes } from '../../src/postgres/page.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { copyOf, failEverywhere } from '../support/fault-loop.ts';
 import { backUpMadeUp, readBackup, readTree, reopened, restoreMadeUp, sameFiles } from '../support/made-up-backup.ts';
@@ -78,6 +79,47 @@ describe('whatever goes wrong in the repository while a backup is taken', () => 
     });
   });
 });
+
+describe('whatever goes wrong in the repository while a backup builds on another', () => {
+  for (const passphrase of [undefined, 'correct horse battery staple']) {
+    it(`both are whole or absent, and the next try succeeds${passphrase === undefined ? '' : ', encrypted'}`, async () => {
+      using made = cluster();
+      const memory = new MemoryStorage();
+      const repository = await testRepository({ storage: memory, ...(passphrase === undefined ? {} : { passphrase }) });
+      const main = repository.cluster('main');
+      const earlier = await backUpMadeUp(made, main);
+      const before = await readBackup(main, earlier.id);
+      made.write('base/5/1259', changed(madeUpPages(45), 3, 17));
+      made.write('base/5/1262', madeUpPages(2, { seed: 5 }));
+      const aside = await backUpMadeUp(made, main, { type: 'full', independent: true });
+      const expected = await readBackup(main, aside.id);
+      await main.deleteBackup(aside.id);
+
+      const faults = await failEverywhere({
+        begun: new Map(memory.objects),
+        asynchronous: passphrase !== undefined,
+        act: async (storage) => backUpMadeUp(made, reopened(repository, storage), { type: 'incremental' }),
+        after: async (storage) => {
+          const after = reopened(repository, storage);
+          for (const { id } of await after.listBackups()) {
+            sameFiles(await readBackup(after, id), id === earlier.id ? before : expected);
+          }
+          const again = await backUpMadeUp(made, after, { type: 'incremental' });
+          assert.equal(again.type, 'incremental');
+          sameFiles(await readBackup(after, again.id), expected);
+          sameFiles(await readBackup(after, earlier.id), before);
+        },
+      });
+      assert.ok(faults > 100, `only ${faults} faults`);
+    });
+  }
+});
+
+/** Other pages in the place of some. */
+function changed(pages: Buffer, ...blocks: readonly number[]): Buffer {
+  for (const block of blocks) madeUpPages(1, { first: block, seed: 9 }).copy(pages, block * pageBytes);
+  return pages;
+}
 
 describe('a power cut after a backup, whose WAL was brought by an archiver that died before it was durable', () => {
   it('leaves no backup listed that lacks WAL, whatever went wrong before', async () => {
