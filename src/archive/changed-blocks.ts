@@ -38,8 +38,14 @@ export interface ChangedBlocks {
   readonly blockCount: number;
 }
 
-/** `unfit`: why WAL cannot tell, for the user. `missing`: the segment to archive first, if that is all that it takes. */
-export type Evidence = { readonly changed: ChangedBlocks } | { readonly unfit: string; readonly missing?: string };
+/**
+ * `unfit`: why WAL cannot tell, for the user. `missing`: the segment to archive first, if that is all that it takes.
+ * `otherWal`: what is archived is, or may be, not what this server wrote between the two positions; then LSNs of its pages
+ * say nothing either.
+ */
+export type Evidence =
+  | { readonly changed: ChangedBlocks }
+  | { readonly unfit: string; readonly missing?: string; readonly otherWal?: true };
 
 /** Where a backup starts. */
 export interface StartPosition extends WalPosition {
@@ -72,7 +78,7 @@ export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
   // the record at the end belongs to what is read, where that is a checkpoint to be seen
   const end = { timeline: to.timeline, lsn: to.checkpointLsn === undefined ? to.lsn : lsn(to.checkpointLsn + 1n) };
   const runs = segmentRuns(history, from, end, segmentBytes);
-  if (typeof runs === 'string') return { unfit: runs };
+  if (typeof runs === 'string') return { unfit: runs, otherWal: true };
   const gathering = new Gathering(from, to);
   for (const { timeline, first, last } of runs) {
     let next = first;
@@ -82,7 +88,7 @@ export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
         signal.throwIfAborted();
         if (segmentOf(index.startLsn, segmentBytes) !== next) break;
         const unfit = gathering.add(index, name());
-        if (unfit !== undefined) return { unfit };
+        if (unfit !== undefined) return unfit;
         next = segmentNumber(next + 1n);
       }
     } catch (error) {
@@ -93,6 +99,8 @@ export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
   }
   return gathering.finish();
 }
+
+type Unfit = Exclude<Evidence, { readonly changed: ChangedBlocks }>;
 
 /** Takes the indexes in the order of WAL, for as long as they leave no doubt. */
 class Gathering {
@@ -116,28 +124,35 @@ class Gathering {
   }
 
   /** Why the evidence is unfit, if this index makes it so. */
-  add(index: SegmentIndex, name: string): string | undefined {
-    if (index.problem !== undefined) return `WAL segment ${name} cannot be read to its end: ${index.problem}`;
+  add(index: SegmentIndex, name: string): Unfit | undefined {
+    if (index.problem !== undefined)
+      return { unfit: `WAL segment ${name} cannot be read to its end: ${index.problem}` };
     const before = this.#last;
     if (before?.index.ending === 'end-of-wal') {
-      return `WAL segment ${before.name} is archived only up to ${formatLsn(before.index.usedEndLsn)}, and others follow it`;
+      return {
+        unfit: `WAL segment ${before.name} is archived only up to ${formatLsn(before.index.usedEndLsn)}, and others follow it`,
+        otherWal: true,
+      };
     }
-    if (!this.#links.follows(index)) return `WAL segment ${name} does not go on from where ${before?.name} ends`;
+    if (!this.#links.follows(index)) {
+      return { unfit: `WAL segment ${name} does not go on from where ${before?.name} ends`, otherWal: true };
+    }
     this.#last = { index, name };
     if (before) {
       const joined = joinRecord(before.index, index);
-      if (joined.problem !== undefined)
-        return `WAL cannot be read from ${before.name} on to ${name}: ${joined.problem}`;
+      if (joined.problem !== undefined) {
+        return { unfit: `WAL cannot be read from ${before.name} on to ${name}: ${joined.problem}`, otherWal: true };
+      }
       const unfit = this.#take(joined);
       if (unfit !== undefined) return unfit;
     }
     return this.#take(index);
   }
 
-  #take({ changes, events }: Pick<JoinedRecord, 'changes' | 'events'>): string | undefined {
+  #take({ changes, events }: Pick<JoinedRecord, 'changes' | 'events'>): Unfit | undefined {
     for (const event of events) {
       const unfit = event.lsn >= this.#from && event.lsn < this.#to ? reasonIn(event) : undefined;
-      if (unfit !== undefined) return unfit;
+      if (unfit !== undefined) return { unfit };
       if (event.kind === 'checkpoint') this.#meet(event.lsn, event.redoLsn);
     }
     this.#changed.add(changes);
@@ -167,6 +182,7 @@ class Gathering {
     for (const [checkpointLsn, redoLsn] of this.#checkpoints) {
       return {
         unfit: `the archived WAL has no checkpoint at ${formatLsn(checkpointLsn)} that begins at ${formatLsn(redoLsn)}: another server wrote it, or this one before its disk was put back to an earlier state`,
+        otherWal: true,
       };
     }
     return { changed: this.#changed };

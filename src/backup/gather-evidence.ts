@@ -66,7 +66,9 @@ export async function gatherEvidence(sources: EvidenceSources): Promise<Gathered
     return { evidence: byPageLsn, fallback: `wal_level was minimal when ${record.id} was taken` };
   }
   const found = await readWithMissing(sources, sinceLsn);
-  if ('unfit' in found) return { evidence: byPageLsn, fallback: found.unfit };
+  if ('unfit' in found) {
+    return { evidence: found.otherWal === true ? { kind: 'sums' } : byPageLsn, fallback: found.unfit };
+  }
   return { evidence: { kind: 'wal', changed: found.changed }, fallback: undefined };
 }
 

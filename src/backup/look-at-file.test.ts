@@ -95,7 +95,7 @@ describe('by page LSNs', () => {
   it('a relation is untouched where its file is, and read for newer pages where it is the same one', () => {
     assert.deepEqual(look({ evidence: pageLsn }), { kind: 'untouched' });
     const newer: Look = { kind: 'newer', sinceLsn: lsn(0x2000) };
-    assert.deepEqual(look({ evidence: pageLsn, now: { identity: { ...identity, changedMicros: 9 } } }), newer);
+    assert.deepEqual(look({ evidence: pageLsn, now: { identity: { ...identity, changedMicros: 2100 } } }), newer);
     assert.deepEqual(look({ evidence: pageLsn, now: { sizeBytes: pageBytes } }), newer);
   });
 
@@ -106,8 +106,13 @@ describe('by page LSNs', () => {
     });
   });
 
+  it('a file that was changed before it was in the reference is of another past: the disk was put back', () => {
+    const earlier = { identity: { ...identity, changedMicros: 1900 } };
+    assert.deepEqual(look({ evidence: pageLsn, now: earlier }), { kind: 'everything' });
+  });
+
   it('maps have no LSN to go by, and damaged files are looked at again', () => {
-    const changed = { identity: { ...identity, changedMicros: 9 } };
+    const changed = { identity: { ...identity, changedMicros: 2100 } };
     assert.deepEqual(look({ path: `${heap}_vm`, evidence: pageLsn, now: changed }), { kind: 'everything' });
     assert.deepEqual(look({ evidence: pageLsn, before: { flags: entryFlags.badPageChecksums } }), {
       kind: 'newer',

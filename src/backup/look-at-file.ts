@@ -55,7 +55,7 @@ export function lookAtFile(entry: WalkedEntry, before: StoredEntry | undefined, 
   const wasBad = (before.flags & entryFlags.badPageChecksums) !== 0;
   const same = isSameFile(entry, before);
   if (same && !wasBad && isUnchanged(entry, before)) return untouched;
-  if (isLogged && relation?.fork === 'main' && same && evidence.kind === 'page-lsn') {
+  if (isLogged && relation?.fork === 'main' && same && evidence.kind === 'page-lsn' && !isPutBack(entry, before)) {
     return { kind: 'newer', sinceLsn: evidence.sinceLsn };
   }
   return everything;
@@ -76,6 +76,11 @@ function isUnchanged(entry: WalkedEntry, before: StoredEntry): boolean {
   return (
     changedMicros !== 0 && changedMicros === before.identity?.changedMicros && entry.sizeBytes === before.sizeBytes
   );
+}
+
+/** Nothing is changed before it was: the disk was put back to an earlier state, or the clock was set back. */
+function isPutBack({ identity }: WalkedEntry, { identity: before }: StoredEntry): boolean {
+  return (identity?.changedMicros ?? 0) !== 0 && (identity?.changedMicros ?? 0) < (before?.changedMicros ?? 0);
 }
 
 function lookByWal(
