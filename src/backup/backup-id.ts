@@ -1,7 +1,10 @@
 import type { BackupRecord } from '../repository/backup-record.ts';
 
+/** What an identifier says of its backup. */
+export type IdWord = BackupRecord['type'] | 'dump';
+
 /** `20261123T083834Z-full`: sorts by time, says what it is. */
-export function formatBackupId(at: Date, type: BackupRecord['type']): string {
+export function formatBackupId(at: Date, type: IdWord): string {
   return `${at
     .toISOString()
     .replace(/\.\d+Z$/, 'Z')
@@ -12,7 +15,7 @@ export function formatBackupId(at: Date, type: BackupRecord['type']): string {
  * An identifier that none of `taken` has: a second later where two backups begin in the same one, or where
  * the clock was set back.
  */
-export function newBackupId(at: Date, type: BackupRecord['type'], taken: ReadonlySet<string>): string {
+export function newBackupId(at: Date, type: IdWord, taken: ReadonlySet<string>): string {
   let time = at.getTime();
   for (;;) {
     const id = formatBackupId(new Date(time), type);

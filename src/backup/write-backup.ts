@@ -1,20 +1,16 @@
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
-import { newBackupId } from './backup-id.ts';
+import { newBackupId, type IdWord } from './backup-id.ts';
 import type { Copying } from './copy-items.ts';
 
 /*
- * What every physical backup has in common, hot or cold: an identifier of its own, and the order in which it comes to
+ * What every backup has in common, hot, cold or a dump: an identifier of its own, and the order in which it comes to
  * be. Packs, then the manifest, then the record, which is the commit; a failure takes back what was written.
  */
 
 /** One that no backup has, damaged ones and those that were never finished included. */
-export async function chooseId(
-  cluster: ClusterRepository,
-  startedAt: Date,
-  type: BackupRecord['type'],
-): Promise<string> {
+export async function chooseId(cluster: ClusterRepository, startedAt: Date, type: IdWord): Promise<string> {
   const taken = new Set(await cluster.listUnfinished());
   const complete = await cluster.listBackups({ onDamaged: (id) => taken.add(id) });
   for (const { id } of complete) taken.add(id);
@@ -24,7 +20,7 @@ export async function chooseId(
 export interface WrittenBackup {
   readonly cluster: ClusterRepository;
   readonly id: string;
-  readonly copying: Copying;
+  readonly copying: Pick<Copying, 'discard'>;
   readonly signal: AbortSignal;
   /** Copies everything and finishes the manifest; gives the record to be written. */
   readonly copyAll: (manifest: ManifestWriter) => Promise<BackupRecord>;

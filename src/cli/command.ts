@@ -10,6 +10,8 @@ export interface CommandArguments {
   /** Positional ones by the name in the command table; absent optional ones are undefined. */
   readonly positional: Readonly<Record<string, string | undefined>>;
   readonly options: Options;
+  /** What stood after `--`. */
+  readonly rest: readonly string[];
 }
 
 export interface OptionSpec {
@@ -29,6 +31,8 @@ export interface CommandSpec {
   /** The heading under which `pgrecall --help` lists it. */
   readonly group?: string;
   readonly options: readonly OptionSpec[];
+  /** Whether what stands after `--` goes on to another program. */
+  readonly takesRest?: boolean;
   /** Loads the command's own file, so that no command pays for another's dependencies. */
   readonly load: () => Promise<RunCommand>;
 }

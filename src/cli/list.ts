@@ -8,6 +8,7 @@ import { toUnixMillis } from '../wal/transaction-time.ts';
 import { openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
+import { describeDump } from './dump-report.ts';
 import { formatBytes, formatDuration, formatIso, formatTable } from './format.ts';
 
 interface Damaged {
@@ -140,6 +141,7 @@ function describeBackup(backup: BackupRecord) {
     startLsn: backup.startLsn,
     endLsn: backup.endLsn,
     badPages: backup.badPages.length,
+    ...(backup.dump ? { dump: backup.dump } : {}),
   };
 }
 
@@ -185,6 +187,7 @@ function backupTable(document: ListDocument): string {
       formatBytes(backup.storedBytes),
       [
         backup.keep ? '[kept]' : '',
+        backup.dump ? `[${describeDump(backup.dump)}]` : '',
         backup.badPages > 0 ? `[${backup.badPages} file(s) with bad pages]` : '',
         backup.note,
       ]

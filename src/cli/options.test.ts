@@ -34,6 +34,6 @@ test('seconds become milliseconds', () => {
 });
 
 test('a positional argument that is needed is asked for', () => {
-  assert.equal(requiredPositional({ positional: { cluster: 'main' }, options: {} }, 'cluster'), 'main');
-  assert.throws(() => requiredPositional({ positional: {}, options: {} }, 'cluster'), isUsage);
+  assert.equal(requiredPositional({ positional: { cluster: 'main' } }, 'cluster'), 'main');
+  assert.throws(() => requiredPositional({ positional: {} }, 'cluster'), isUsage);
 });

@@ -39,7 +39,7 @@ export function secondsOption(options: Options, name: string): number | undefine
   return Math.round(value * 1000);
 }
 
-export function requiredPositional(arguments_: CommandArguments, name: string): string {
+export function requiredPositional(arguments_: Pick<CommandArguments, 'positional'>, name: string): string {
   const value = arguments_.positional[name];
   if (value === undefined) throw new PgrecallError('usage', `${name} is missing`);
   return value;

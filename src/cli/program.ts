@@ -48,6 +48,7 @@ export function parseCommandLine(
   world: ProgramWorld,
 ): Invocation {
   let invocation: Invocation | undefined;
+  const { own, rest } = splitRest(argv, specs);
   const program = configureParent(new Command('pgrecall'), world)
     .description('Backs up PostgreSQL and recalls any moment of it.')
     .usage('<command> [options]')
@@ -66,6 +67,7 @@ export function parseCommandLine(
         arguments: {
           positional: Object.fromEntries(names.map((name, i) => [name, parsed[i] as string | undefined])),
           options,
+          rest,
         },
         configFile: options['config'] as string | undefined,
         json: options['json'] === true,
@@ -74,7 +76,7 @@ export function parseCommandLine(
   }
 
   try {
-    program.parse(helpAsOption(argv, specs), { from: 'user' });
+    program.parse(helpAsOption(own, specs), { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: 'printed', exitStatus: 0 };
@@ -143,6 +145,17 @@ function toOption(spec: OptionSpec): Option {
 /** The options of a command; those that it shares with the program may stand before it. */
 function given(command: Command): Record<string, string | boolean | readonly string[] | undefined> {
   return command.parent ? { ...given(command.parent), ...command.opts() } : command.opts();
+}
+
+/** What stands after `--` of a command that hands it on; of others it stays where it is. */
+function splitRest(
+  argv: readonly string[],
+  specs: readonly CommandSpec[],
+): { readonly own: readonly string[]; readonly rest: readonly string[] } {
+  const at = argv.indexOf('--');
+  const own = argv.slice(0, at);
+  const takes = specs.some(({ name, takesRest }) => takesRest === true && own.includes(name));
+  return at < 0 || !takes ? { own: argv, rest: [] } : { own, rest: argv.slice(at + 1) };
 }
 
 /** `help wal push` → `wal push --help`; commander's own help takes one word and no mistyped one. */

@@ -6,6 +6,7 @@ import { describeEvidence, describeFallback } from './backup-report.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
+import { dumpRows } from './dump-report.ts';
 import { formatBytes, formatDuration, formatTable } from './format.ts';
 import { flagOption, requiredPositional } from './options.ts';
 
@@ -55,13 +56,13 @@ function describe(record: BackupRecord): [string, string][] {
       'server',
       `PostgreSQL ${record.postgresMajor}, system identifier ${record.systemIdentifier}, incarnation ${record.incarnation}`,
     ],
-    ['WAL', `timeline ${record.timeline}, ${record.startLsn} to ${record.endLsn}`],
-    ['segments', `${record.startSegment} to ${record.stopSegment}`],
+    ...(record.dump ? dumpRows(record.dump) : walRows(record)),
     ['content', `${record.files} files, ${formatBytes(record.sizeBytes)}`],
     ['stored', `${formatBytes(record.storedBytes)} in ${record.packs.length} pack(s)`],
+    ...rows('reference', record.dump && record.reference),
     ...rows('changes', describeEvidence(record)),
     ...rows('fallback', describeFallback(record)),
-    ['page checksums', record.dataChecksums ? `on, ${badPages(record)}` : 'off in this cluster'],
+    ...(record.dump ? [] : checksumRows(record)),
     ['keep', record.keep ? 'yes' : 'no'],
     ['note', record.note === '' ? '-' : record.note],
     ...record.tablespaces.map(({ oid, name, path }): [string, string] => [
@@ -73,6 +74,17 @@ function describe(record: BackupRecord): [string, string][] {
     ...record.warnings.map((warning): [string, string] => ['warning', warning]),
     ['taken with', `pgrecall ${record.pgrecallVersion}`],
   ];
+}
+
+function walRows(record: BackupRecord): [string, string][] {
+  return [
+    ['WAL', `timeline ${record.timeline}, ${record.startLsn} to ${record.endLsn}`],
+    ['segments', `${record.startSegment} to ${record.stopSegment}`],
+  ];
+}
+
+function checksumRows(record: BackupRecord): [string, string][] {
+  return [['page checksums', record.dataChecksums ? `on, ${badPages(record)}` : 'off in this cluster']];
 }
 
 /** None where there is nothing to say. */

@@ -38,10 +38,7 @@ const knownWords = new Set([
 
 /** Throws `config-invalid` where it cannot be read; what stands there is in no message, it may be a password. */
 export function connectionOptions(text: string, env: NodeJS.ProcessEnv = process.env): ConnectionOptions {
-  const words = isUri(text) ? fromUri(text) : fromKeyValue(text);
-  for (const word of Object.keys(words)) {
-    if (!knownWords.has(word)) throw unreadable(`"${word}" is not a connection parameter that pgrecall knows`);
-  }
+  const words = connectionWords(text);
   const user = words['user'] ?? env['PGUSER'] ?? userInfo().username;
   const port = readPort(words['port'] ?? env['PGPORT'] ?? '5432');
   const host = words['hostaddr'] ?? words['host'] ?? env['PGHOST'] ?? defaultHost(port);
@@ -56,6 +53,15 @@ export function connectionOptions(text: string, env: NodeJS.ProcessEnv = process
     ...(password === undefined ? {} : { password }),
     ...(ssl === undefined ? {} : { ssl }),
   };
+}
+
+/** What stands there, by libpq's names for it. Throws `config-invalid`. */
+export function connectionWords(text: string): Words {
+  const words = isUri(text) ? fromUri(text) : fromKeyValue(text);
+  for (const word of Object.keys(words)) {
+    if (!knownWords.has(word)) throw unreadable(`"${word}" is not a connection parameter that pgrecall knows`);
+  }
+  return words;
 }
 
 /** Whether a password stands in it. */

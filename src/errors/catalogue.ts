@@ -98,6 +98,9 @@ export const catalogue = define({
   'wal-absent': { kind: 'failed' },
   slot: { kind: 'failed' },
 
+  // dumps
+  'dump-failed': { kind: 'failed', hint: 'nothing half-made is listed; what the program said stands above' },
+
   // restore
   'target-unreachable': { kind: 'unreachable' },
   'tablespace-mapping': { kind: 'usage' },

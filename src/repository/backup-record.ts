@@ -1,3 +1,4 @@
+import { checkDumpFacts, type DumpFacts } from './dump-facts.ts';
 import { fields, flag, integer, listOf, matching, oneOf, optional, text, type Check } from './json-shape.ts';
 
 /** What `list` and `show` need of one backup. Written last: a backup without it never happened. */
@@ -39,6 +40,8 @@ export interface BackupRecord {
   readonly tablespaces: readonly { readonly oid: number; readonly path: string; readonly name?: string }[];
   /** Those of the server when the backup began; absent where none was asked. */
   readonly databases?: readonly { readonly oid: number; readonly name: string }[];
+  /** Of a logical backup. */
+  readonly dump?: DumpFacts;
   /** The backup whose content it names again where that is unchanged; a full one, too, where it stored only what was lacking. */
   readonly reference?: string;
   /** How unchanged pages were told; 'all': everything was read and stored; 'server': it sent what had changed. */
@@ -91,6 +94,7 @@ export const checkBackupRecord: Check = fields({
   note: text(),
   tablespaces: listOf(fields({ oid: integer(1, 0xffff_ffff), path: text(), name: optional(text()) })),
   databases: optional(listOf(fields({ oid: integer(1, 0xffff_ffff), name: text() }))),
+  dump: optional(checkDumpFacts),
   reference: optional(matching(/^[A-Za-z0-9._-]{1,128}$/)),
   evidence: optional(oneOf('all', 'server', 'wal', 'page-lsn', 'sums')),
   fallback: optional(text()),

@@ -44,6 +44,8 @@ const neighbours = new Set([
   'config -> repository',
   // A backup is complete only when its WAL is in the repository.
   'backup -> archive',
+  // A dump is a backup: its identifier, its packs, and how a failed one is taken back.
+  'logical -> backup',
 ]);
 
 /** However the ranks are: the repository stores what it does not understand. */

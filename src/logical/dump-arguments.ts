@@ -1,0 +1,57 @@
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { DumpFacts, DumpFormat } from '../repository/dump-facts.ts';
+
+/** What of a database is to be dumped. */
+export interface DumpSelection {
+  readonly content: DumpFacts['content'];
+  readonly tables: readonly string[];
+  readonly schemas: readonly string[];
+  /** More of pg_dump's own options. */
+  readonly options: readonly string[];
+}
+
+/** What decides where the dump goes and what it is; one letter, or words that end or go on with `=`. */
+const ours = /^(?:--(?:file|format|jobs|compress|dbname|host|port|username|password|no-password)(?:=|$)|-[FfjZdhpUW])/;
+/** Ours, too, in a bundle of letters without values: `-aW`. */
+const bundle = /^-[abBcCEnNOsStTvxwW]*[FfjZdhpUW]/;
+
+/** Throws `usage` for options that pgrecall sets itself. */
+export function checkPassedOptions(options: readonly string[]): void {
+  const wrong = options.find((word) => ours.test(word) || (bundle.test(word) && !/^-[eEnNtTS]./.test(word)));
+  if (wrong === undefined) return;
+  throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
+    hint: 'the format is --format, parallel is --jobs, the server and the database are those of the configuration and --database',
+  });
+}
+
+const letters = { plain: 'p', custom: 'c', directory: 'd', tar: 't' } as const;
+
+/** Arguments of pg_dump; the database is in its environment. */
+export function dumpArguments(format: DumpFormat, major: number, selection: DumpSelection): string[] {
+  const { content, tables, schemas, options } = selection;
+  return [
+    `-F${letters[format]}`,
+    '--no-password',
+    // What is compressed twice cannot be told from what has changed. tar and plain text know no other.
+    ...(format === 'custom' || format === 'directory' ? [major >= 16 ? '--compress=none' : '--compress=0'] : []),
+    ...(content === 'schema' ? ['--schema-only'] : content === 'data' ? ['--data-only'] : []),
+    ...tables.map((table) => `--table=${table}`),
+    ...schemas.map((schema) => `--schema=${schema}`),
+    ...options,
+  ];
+}
+
+/** Of pg_dumpall. */
+export const globalsArguments: readonly string[] = ['--globals-only', '--no-password'];
+
+/** Where a database's dump lies in the manifest; names are ours, never from what a database is called. */
+export function dumpPath(oid: number, format: Exclude<DumpFormat, 'directory'>): string {
+  return `${oid}/dump.${{ plain: 'sql', custom: 'custom', tar: 'tar' }[format]}`;
+}
+
+/** Where the files of a directory dump lie. */
+export function directoryPath(oid: number, name: string): string {
+  return `${oid}/directory/${name}`;
+}
+
+export const globalsPath = 'globals.sql';
