@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
 import { BackupRig, type BackupChanges } from '../support/backup-rig.ts';
 import { changeFiles, changeRows, changeTimeline, makeWhatChanges } from '../support/changing-load.ts';
 import { majors } from '../support/cluster.ts';
-import { checkRestored, comparePages, contentOf, type Kept } from '../support/compared-backups.ts';
+import { backUpTwice, checkRestored, contentOf, type Kept } from '../support/compared-backups.ts';
 
 /*
  * Increments of real clusters: each beside an independent full backup of the same moment, page by page, and restored into a
@@ -19,30 +18,6 @@ const settings = {
   checkpoint_timeout: '1h',
   restart_after_crash: 'off',
 };
-
-/** Takes the backup, and at once a full one that stores everything; both have the same pages. */
-async function backUpTwice(rig: BackupRig, changes: BackupChanges): Promise<BackupRecord> {
-  const archiving = new AbortController();
-  const archived = archiveBeside(rig, archiving.signal);
-  try {
-    const record = await rig.backUp(changes);
-    const independent = await rig.backUp({ type: 'full', independent: true });
-    await comparePages(rig, record, independent);
-    await rig.clusterRepository.deleteBackup(independent.id);
-    return record;
-  } finally {
-    archiving.abort();
-    await archived;
-  }
-}
-
-/** The rig's archive_command only puts segments into a spool: what the server forgets meanwhile comes from there. */
-async function archiveBeside(rig: BackupRig, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await rig.archive();
-    await sleep(50);
-  }
-}
 
 for (const major of majors) {
   describe(`increments of PostgreSQL ${major}`, () => {

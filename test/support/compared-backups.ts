@@ -4,7 +4,7 @@ import { parseLsn } from '../../src/postgres/lsn.ts';
 import { pageBytes, readPageLsn } from '../../src/postgres/page.ts';
 import { parseRelationPath } from '../../src/postgres/relation-file.ts';
 import type { BackupRecord } from '../../src/repository/backup-record.ts';
-import { checkWith, type BackupRig } from './backup-rig.ts';
+import { checkWith, type BackupChanges, type BackupRig } from './backup-rig.ts';
 import type { TestCluster } from './cluster.ts';
 import { readBackup } from './made-up-backup.ts';
 
@@ -34,6 +34,30 @@ export async function comparePages(rig: BackupRig, record: BackupRecord, indepen
     }
   }
   assert.ok(compared > 500, `only ${compared} pages are the same`);
+}
+
+/** Takes the backup, and at once a full one that stores everything; both have the same pages. */
+export async function backUpTwice(rig: BackupRig, changes: BackupChanges): Promise<BackupRecord> {
+  const archiving = new AbortController();
+  const archived = archiveBeside(rig, archiving.signal);
+  try {
+    const record = await rig.backUp(changes);
+    const independent = await rig.backUp({ ...changes, type: 'full', independent: true });
+    await comparePages(rig, record, independent);
+    await rig.clusterRepository.deleteBackup(independent.id);
+    return record;
+  } finally {
+    archiving.abort();
+    await archived;
+  }
+}
+
+/** The rig's archive_command only puts segments into a spool: what the server forgets meanwhile comes from there. */
+async function archiveBeside(rig: BackupRig, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await rig.archive();
+    await sleep(50);
+  }
 }
 
 /** What applications see. */
