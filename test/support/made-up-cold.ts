@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { WalStore } from '../../src/archive/wal-store.ts';
 import { takeColdBackup, type ColdBackupOptions } from '../../src/backup/cold-backup.ts';
 import { copyHere } from '../../src/backup/copying.ts';
@@ -8,7 +9,7 @@ import type { ClusterRepository } from '../../src/repository/cluster-repository.
 import { noPlaces } from './cold-rig.ts';
 import { madeUpControl, type MadeUpCluster } from './made-up-cluster.ts';
 import { identifier, mebibyte, nameOf } from './test-archive.ts';
-import { countingBytes, noon } from './test-repository.ts';
+import { noon } from './test-repository.ts';
 import { WalBuilder } from './wal-builder.ts';
 
 /* A made-up cluster that was shut down: what a cold backup looks at, and no more. */
@@ -52,7 +53,7 @@ export async function backUpMadeUpCold(
     note: '',
     keep: false,
     now: noon,
-    randomBytes: countingBytes(),
+    randomBytes,
     say: () => undefined,
     signal: new AbortController().signal,
     onProgress: () => undefined,
