@@ -23,7 +23,8 @@ export class BatchSender {
   add(piece: SentPiece): void {
     this.#batch.push(piece);
     this.#bytes += weightOf(piece.item);
-    if (this.#bytes >= batchBytes || this.#batch.length >= batchItems) this.#send();
+    const enough = this.#copying.batchBytes ?? batchBytes;
+    if (this.#bytes >= enough || this.#batch.length >= batchItems) this.#send();
   }
 
   /** Waits until a thread has need of more; throws what a batch threw. */

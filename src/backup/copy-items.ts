@@ -73,6 +73,8 @@ export interface CopyResult {
 export interface Copying {
   /** How many batches keep it busy. */
   readonly parallel: number;
+  /** How much a batch has, where that is not for the sender to say. */
+  readonly batchBytes?: number | undefined;
   copy(items: readonly CopyItem[]): Promise<CopyResult>;
   finish(): Promise<CopyResult[]>;
   /** Removes what was written, after a backup that failed. */
