@@ -164,7 +164,7 @@ function countTree(absolutePath: string, stat: Stats, cleaned: Cleaned, signal: 
 }
 
 /** pg_wal may lie on a disk of its own, and stays there. */
-export function leadsToDirectory(absolutePath: string, stat: Stats): boolean {
+function leadsToDirectory(absolutePath: string, stat: Stats): boolean {
   return stat.isSymbolicLink() && statSync(absolutePath, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
