@@ -116,7 +116,7 @@ for (const major of majors) {
             [
               'CHECKPOINT',
               'VACUUM visible_later',
-            'VACUUM (FREEZE) later',
+              'VACUUM (FREEZE) later',
               ...change.filter((sql) => !sql.startsWith('CREATE')),
               'INSERT INTO faraway SELECT 1 WHERE false',
             ].filter((sql) => name !== 'the "other" one' || !sql.includes('faraway')),
