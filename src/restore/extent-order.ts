@@ -84,6 +84,6 @@ export function inBlobOrder(extents: readonly Extent[]): readonly Extent[] {
 }
 
 /** Of one pack. The parts of a blob stay in the order of the file. */
-function byBlob(extents: Extent[]): Extent[] {
-  return extents.sort((a, b) => a.blob.offset - b.blob.offset);
+function byBlob(extents: readonly Extent[]): Extent[] {
+  return extents.toSorted((a, b) => a.blob.offset - b.blob.offset);
 }
