@@ -66,7 +66,7 @@ describe('a cluster that is backed up', () => {
   it('loses nothing when a backup is killed, whenever that is, and the next one goes through', async () => {
     const complete = listed();
     for (const afterMs of [0, 60, 150, 300]) {
-      const child = site.start(['backup', 'main']);
+      const child = site.start(['backup', 'main', '--independent']);
       await eventually('a backup that holds the lock', () => existsSync(lock()) || child.exitCode !== null);
       await sleep(afterMs);
       child.kill('SIGKILL');
@@ -85,7 +85,7 @@ describe('a cluster that is backed up', () => {
 
   it('keeps no packs of a backup that is interrupted', async () => {
     const [before_, complete] = [packs(), listed()];
-    const child = site.start(['backup', 'main', '--json']);
+    const child = site.start(['backup', 'main', '--independent', '--json']);
     await eventually(
       'a backup that writes',
       () => packs().length > before_.length || readdirSync(site.object('packs')).some((name) => name.includes('~')),
