@@ -1,4 +1,5 @@
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { Compression } from '../repository/compression.ts';
 import type { BlobLocation, PackId } from '../repository/pack-id.ts';
 import type { PackWriter } from '../repository/pack-writer.ts';
 
@@ -18,16 +19,18 @@ export interface FinishedPack {
 /** The packs that one thread writes, one after the other. */
 export class PackOutput {
   readonly #cluster: ClusterRepository;
+  readonly #compression: Compression;
   readonly #finished: FinishedPack[] = [];
   #pack: PackWriter | undefined;
 
-  constructor(cluster: ClusterRepository) {
+  constructor(cluster: ClusterRepository, compression: Compression = 'pages') {
     this.#cluster = cluster;
+    this.#compression = compression;
   }
 
   /** Done with `chunk` when it has returned. */
   async append(chunk: Uint8Array): Promise<StoredBlob> {
-    const pack = (this.#pack ??= await this.#cluster.createPack());
+    const pack = (this.#pack ??= await this.#cluster.createPack({ compression: this.#compression }));
     const appended = pack.append(chunk);
     const blob = appended instanceof Promise ? await appended : appended;
     if (pack.sizeBytes >= packBytes) await this.#finishPack();

@@ -288,6 +288,22 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./dump.ts')).runDump,
   },
   {
+    name: 'load',
+    group: 'Dumps',
+    positional: [cluster, '<dump>'],
+    help: 'load a dump into a database with psql or pg_restore; what stands after -- goes to pg_restore',
+    options: [
+      { flags: '--database <name>', help: 'the database to load into' },
+      { flags: '--source <name>', help: 'the database of the dump, where it has several' },
+      { flags: '--to <uri>', help: 'another server than the configured one' },
+      { flags: '--create', help: 'make the database where it is not there' },
+      { flags: '--force', help: 'load into a database that is not empty' },
+      { flags: '--jobs <n>', help: 'connections that load at the same time (custom and directory)' },
+    ],
+    takesRest: true,
+    load: async () => (await import('./load.ts')).runLoad,
+  },
+  {
     name: 'demo',
     group: 'Trying it',
     positional: [],

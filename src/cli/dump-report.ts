@@ -34,7 +34,7 @@ export function dumpRows(dump: DumpFacts): [string, string][] {
 }
 
 /** A name that would break the line, or move the cursor, as JSON writes it. */
-function oneLine(name: string): string {
+export function oneLine(name: string): string {
   // eslint-disable-next-line no-control-regex
   return /[\u0000-\u001F\u007F-\u009F\u2028\u2029]/.test(name) ? JSON.stringify(name) : name;
 }

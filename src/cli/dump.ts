@@ -49,7 +49,13 @@ export const runDump: RunCommand = async (arguments_, context) => {
       format: wanted.format,
       selection: wanted.selection,
       independent: flagOption(options, 'independent'),
-      storing: (known) => storeInThreads(repositoryForThreads(access), name, known, jobs),
+      storing: (earlier) =>
+        storeInThreads(earlier, {
+          access: repositoryForThreads(access),
+          cluster: name,
+          jobs,
+          onProgress: progress.advance,
+        }),
       jobs,
       temporaryDirectory: () => makeTemporaryDirectory(stateDirectory),
       note: textOption(options, 'note') ?? '',
@@ -57,7 +63,6 @@ export const runDump: RunCommand = async (arguments_, context) => {
       now: context.now,
       randomBytes: context.randomBytes,
       signal: context.signal,
-      onProgress: progress.advance,
       say: progress.say,
     });
     progress.end();

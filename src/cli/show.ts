@@ -5,6 +5,7 @@ import { FileNames, describeFile } from '../restore/file-names.ts';
 import { describeEvidence, describeFallback } from './backup-report.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
+import { showContents } from './contents-report.ts';
 import type { CliContext } from './context.ts';
 import { dumpRows } from './dump-report.ts';
 import { formatBytes, formatDuration, formatTable } from './format.ts';
@@ -18,6 +19,8 @@ export const runShow: RunCommand = async (arguments_, context) => {
     requiredPositional(arguments_, 'backup'),
   );
   if (flagOption(arguments_.options, 'files')) await showFiles(cluster, record, context);
+  else if (record.dump && record.dump.format !== 'plain')
+    await showContents(cluster, record, context, describe(record));
   else if (context.json) context.stdout(JSON.stringify(record, undefined, 2));
   else context.stdout(formatTable(describe(record)));
   return 0;

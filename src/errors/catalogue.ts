@@ -100,6 +100,9 @@ export const catalogue = define({
 
   // dumps
   'dump-failed': { kind: 'failed', hint: 'nothing half-made is listed; what the program said stands above' },
+  'dump-contents': { kind: 'damage', hint: 'what is stored can be checked with pgrecall verify; dump again' },
+  'database-not-empty': { kind: 'failed', hint: 'name another one, or say --force to load into this one all the same' },
+  'load-failed': { kind: 'failed', hint: 'what the program said stands above' },
 
   // restore
   'target-unreachable': { kind: 'unreachable' },

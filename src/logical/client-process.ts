@@ -1,5 +1,7 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync } from 'node:fs';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { SaidLines } from './said-lines.ts';
 
 /** A program of PostgreSQL's to be run; nothing in `arguments` is secret. */
 export interface ClientCommand {
@@ -12,8 +14,8 @@ export interface RunClientOptions {
   readonly signal: AbortSignal;
   /** Each line of stderr as it comes. */
   readonly onLine: (line: string) => void;
-  /** What it writes to stdout, in order; it waits while this does. */
-  readonly take: (bytes: Uint8Array) => Promise<void>;
+  /** Who takes its stdout: a descriptor, which is closed here, or a function; nobody without it. */
+  readonly take?: number | ((bytes: Uint8Array) => void);
   /** Once it runs. */
   readonly onStart?: (pid: number) => void;
 }
@@ -27,75 +29,47 @@ export interface ClientEnding {
   readonly lines: readonly string[];
 }
 
-/** So many lines from each end, and so much of each, are kept. */
-const keptLines = 100;
-const keptCharacters = 2000;
-
 /**
- * Runs a program to its end; what it says and how it ended is for the caller to judge. Throws what `take` throws, and the
- * signal's reason, when the program has ended; `server-program-missing` where it cannot be run.
+ * Runs a program that writes to its end; what it says and how it ended is for the caller to judge. Throws the signal's reason,
+ * when the program has ended; `server-program-missing` where it cannot be run.
  */
 export async function runClient(command: ClientCommand, options: RunClientOptions): Promise<ClientEnding> {
-  const { signal, take } = options;
-  signal.throwIfAborted();
-  const child = spawn(command.program, command.arguments, { env: command.env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { signal } = options;
   const said = new SaidLines(options.onLine);
-  child.stderr.setEncoding('utf8').on('data', (text: string) => said.add(text));
-  const ended = new Promise<Pick<ClientEnding, 'exitStatus' | 'killedBy'>>((resolve, reject) => {
-    child.on('error', (error) => reject(cannotRun(command.program, error)));
-    child.on('close', (exitStatus, killedBy) => resolve({ exitStatus, killedBy }));
-  });
-  // It is waited for below, whatever comes first.
-  ended.catch(() => undefined);
+  const child = startClient(command, options, said);
   const end = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', end);
   try {
-    if (child.pid !== undefined) options.onStart?.(child.pid);
-    for await (const bytes of child.stdout as AsyncIterable<Uint8Array>) await take(bytes);
-    const ending = await ended;
+    const ending = await new Promise<Omit<ClientEnding, 'lines'>>((resolve, reject) => {
+      child.on('error', (cause) => reject(cannotRun(command.program, cause)));
+      child.on('close', (exitStatus, killedBy) => resolve({ exitStatus, killedBy }));
+    });
     signal.throwIfAborted();
     return { ...ending, lines: said.end() };
-  } catch (error) {
-    end();
-    await ended.catch(() => undefined);
-    throw signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener('abort', end);
   }
 }
 
-function cannotRun(program: string, cause: Error): PgrecallError {
-  return new PgrecallError('server-program-missing', `"${program}" cannot be run: ${cause.message}`, { cause });
+function startClient(
+  { program, arguments: words, env }: ClientCommand,
+  { signal, take, onStart }: RunClientOptions,
+  said: SaidLines,
+): ChildProcess {
+  try {
+    signal.throwIfAborted();
+    const out = typeof take === 'number' ? take : take ? 'pipe' : 'ignore';
+    const child = spawn(program, words, { env, stdio: ['ignore', out, 'pipe'] });
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => said.add(text));
+    if (typeof take === 'function') child.stdout?.on('data', take);
+    if (child.pid !== undefined) onStart?.(child.pid);
+    return child;
+  } finally {
+    // The program has one of its own; whoever reads the other end sees when that is gone.
+    if (typeof take === 'number') closeSync(take);
+  }
 }
 
-/** Lines as they come in pieces. */
-class SaidLines {
-  readonly #onLine: (line: string) => void;
-  readonly #first: string[] = [];
-  readonly #last: string[] = [];
-  #rest = '';
-
-  constructor(onLine: (line: string) => void) {
-    this.#onLine = onLine;
-  }
-
-  add(text: string): void {
-    const lines = (this.#rest + text).split('\n');
-    this.#rest = (lines.pop() ?? '').slice(0, keptCharacters);
-    for (const line of lines) this.#keep(line);
-  }
-
-  #keep(whole: string): void {
-    const line = whole.slice(0, keptCharacters);
-    if (line.trim() === '') return;
-    this.#onLine(line);
-    if (this.#first.length < keptLines) this.#first.push(line);
-    else if (this.#last.push(line) > keptLines) this.#last.shift();
-  }
-
-  end(): readonly string[] {
-    if (this.#rest !== '') this.#keep(this.#rest);
-    this.#rest = '';
-    return [...this.#first, ...this.#last];
-  }
+function cannotRun(program: string, cause: Error): PgrecallError {
+  return new PgrecallError('server-program-missing', `"${program}" cannot be run: ${cause.message}`, { cause });
 }

@@ -1,10 +1,12 @@
-import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, rmSync, statfsSync } from 'node:fs';
+import { readFileSync, readdirSync, readlinkSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { UnderWay } from '../threads/under-way.ts';
+import { chunkClassOf } from './chunk-cutter.ts';
 import { directoryPath, dumpArguments } from './dump-arguments.ts';
 import type { ServerDatabase } from './dump-server.ts';
-import { clientCommand, newStreamStorer, runDump, type Dumping } from './dumping.ts';
+import { clientCommand, runDump, type Dumping } from './dumping.ts';
 
 /*
  * The directory format, which alone can be dumped by several connections at once, is written to files. They pass through a
@@ -13,7 +15,6 @@ import { clientCommand, newStreamStorer, runDump, type Dumping } from './dumping
  */
 
 const pollMs = 200;
-const readBytes = 1_048_576;
 
 export async function dumpDirectory(dumping: Dumping, database: ServerDatabase): Promise<void> {
   const { options } = dumping;
@@ -52,17 +53,17 @@ async function dumpThrough(dumping: Dumping, database: ServerDatabase, directory
     database.name,
   );
   let pid: number | 'ended' | undefined;
-  let running = true;
+  const ended = new AbortController();
   const failed = new AbortController();
   const watched = { ...dumping, options: { ...options, signal: AbortSignal.any([options.signal, failed.signal]) } };
-  const dumped = runDump(watched, database, command, nothing, (started) => (pid = started)).finally(() => {
-    running = false;
-  });
+  const dumped = runDump(watched, database, command, { onStart: (started) => (pid = started) }).finally(() =>
+    ended.abort(),
+  );
   dumped.catch(() => undefined);
   try {
-    while (running) {
+    while (!ended.signal.aborted) {
       await Promise.race([sleep(pollMs), dumped]);
-      if (running) await storeFinished(dumping, database, directory, pid);
+      if (!ended.signal.aborted) await storeFinished(dumping, database, directory, pid);
     }
     await dumped;
     await storeFinished(dumping, database, directory, 'ended');
@@ -71,11 +72,6 @@ async function dumpThrough(dumping: Dumping, database: ServerDatabase, directory
     await dumped.catch(() => undefined);
     throw error;
   }
-}
-
-/** pg_dump says nothing on its standard output. */
-async function nothing(): Promise<void> {
-  // Files are what it writes.
 }
 
 /** Files that nobody has open any more; without /proc none is known to be, until pg_dump has ended. */
@@ -89,12 +85,24 @@ async function storeFinished(
   const names = listFiles(directory);
   const open = pid === 'ended' ? new Set() : pid === undefined ? undefined : openFiles(pid);
   if (!open) return;
-  for (const name of names) {
-    const path = join(directory, name);
-    if (open.has(path)) continue;
-    dumping.options.signal.throwIfAborted();
-    await storeFile(dumping, database, name, path);
+  const { options, storing, files } = dumping;
+  const chunkClass = chunkClassOf(database.sizeBytes);
+  const storeAndRemove = async (name: string, path: string): Promise<void> => {
+    files.set(directoryPath(database.oid, name), await storing.store({ source: { path }, chunkClass }));
     rmSync(path);
+  };
+  const underWay = new UnderWay();
+  try {
+    for (const name of names) {
+      const path = join(directory, name);
+      if (open.has(path)) continue;
+      options.signal.throwIfAborted();
+      await underWay.fewerThan(storing.parallel + 1);
+      underWay.start(storeAndRemove(name, path));
+    }
+    await underWay.allDone();
+  } finally {
+    await underWay.allSettled();
   }
 }
 
@@ -104,25 +112,6 @@ function listFiles(directory: string): readonly string[] {
     return readdirSync(directory).toSorted();
   } catch {
     return [];
-  }
-}
-
-async function storeFile(dumping: Dumping, database: ServerDatabase, name: string, path: string): Promise<void> {
-  const storer = newStreamStorer(dumping, database);
-  const buffer = Buffer.allocUnsafe(readBytes);
-  const file = openSync(path, 'r');
-  try {
-    for (;;) {
-      const read = readSync(file, buffer, 0, readBytes, null);
-      if (read === 0) break;
-      await storer.write(buffer.subarray(0, read));
-    }
-    dumping.files.set(directoryPath(database.oid, name), await storer.end());
-  } catch (error) {
-    await storer.stop();
-    throw error;
-  } finally {
-    closeSync(file);
   }
 }
 

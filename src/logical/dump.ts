@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { chooseId, writeBackup } from '../backup/write-backup.ts';
 import { connectionOptions } from '../connection/connection-uri.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
@@ -6,14 +7,16 @@ import { comparePaths } from '../repository/manifest-path.ts';
 import type { ManifestEntry } from '../repository/manifest.ts';
 import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { pgrecallVersion } from '../version.ts';
+import { chunkClassOf } from './chunk-cutter.ts';
 import { runClient } from './client-process.ts';
 import { dumpArguments, dumpPath, globalsArguments, globalsPath } from './dump-arguments.ts';
 import { dumpDirectory } from './dump-directory.ts';
 import type { ServerDatabase } from './dump-server.ts';
-import { clientCommand, newStreamStorer, runDump, type DumpOptions, type Dumping } from './dumping.ts';
+import { clientCommand, runDump, type DumpOptions, type Dumping } from './dumping.ts';
 import { openEarlierDumps } from './earlier-dumps.ts';
 import { explainFailure } from './explain-failure.ts';
-import type { StoredStream } from './stream-storer.ts';
+import { openPipe } from './open-pipe.ts';
+import type { StoredStream } from './store-items.ts';
 
 /*
  * A logical backup: what pg_dump and pg_dumpall write, streamed into the repository. One database after the other, each as of
@@ -34,7 +37,7 @@ export async function takeDump(options: DumpOptions): Promise<BackupRecord> {
   const oids = databases.map(({ oid }) => oid);
   const lock = { purpose: 'dump', now: options.now, randomBytes: options.randomBytes };
   await using earlier = await openEarlierDumps(cluster, id, { oids, format, independent }, lock);
-  const storing = options.storing(earlier.known);
+  const storing = options.storing(earlier);
   const dumping: Dumping = { options, earlier, storing, files: new Map(), warnings: [] };
   try {
     const copyAll = async (manifest: ManifestWriter): Promise<BackupRecord> => {
@@ -51,10 +54,11 @@ export async function takeDump(options: DumpOptions): Promise<BackupRecord> {
 }
 
 async function dumpEverything(dumping: Dumping): Promise<void> {
-  const { options, warnings } = dumping;
+  const { options, warnings, storing } = dumping;
   const { databases, globals, say, format } = options;
   const before = globals ? await dumpGlobals(dumping) : undefined;
-  if (before) dumping.files.set(globalsPath, await storeBytes(dumping, before));
+  if (before)
+    dumping.files.set(globalsPath, await storing.store({ source: { bytes: before }, chunkClass: chunkClassOf(0) }));
   for (const database of databases) {
     say(`dumping "${database.name}"`);
     if (format === 'directory') await dumpDirectory(dumping, database);
@@ -85,7 +89,7 @@ async function dumpGlobals({ options }: Dumping): Promise<Buffer> {
   const ending = await runClient(command, {
     signal,
     onLine: options.say,
-    take: async (bytes) => void parts.push(Buffer.from(bytes)),
+    take: (bytes) => void parts.push(Buffer.from(bytes)),
   });
   const { user } = connectionOptions(options.connection, options.env);
   if (ending.exitStatus !== 0) throw explainFailure({ name: 'pg_dumpall', of: 'the globals', user, ending });
@@ -97,28 +101,22 @@ async function dumpStream(
   database: ServerDatabase,
   format: Exclude<DumpFormat, 'directory'>,
 ): Promise<void> {
-  const { options, files } = dumping;
+  const { options, files, storing } = dumping;
   const { programs, selection } = options;
-  const storer = newStreamStorer(dumping, database);
-  const command = clientCommand(
-    options,
-    programs.pgDump,
-    dumpArguments(format, programs.major, selection),
-    database.name,
-  );
-  try {
-    await runDump(dumping, database, command, async (bytes) => storer.write(bytes));
-    files.set(dumpPath(database.oid, format), await storer.end());
-  } catch (error) {
-    await storer.stop();
-    throw error;
-  }
-}
-
-async function storeBytes(dumping: Dumping, bytes: Uint8Array): Promise<StoredStream> {
-  const storer = newStreamStorer(dumping);
-  await storer.write(bytes);
-  return storer.end();
+  const words = dumpArguments(format, programs.major, selection);
+  const command = clientCommand(options, programs.pgDump, words, database.name);
+  const { reader, writer } = openPipe();
+  const [stored, dumped] = await Promise.allSettled([
+    storing
+      .store({ source: { descriptor: reader }, chunkClass: chunkClassOf(database.sizeBytes) })
+      .finally(() => closeSync(reader)),
+    runDump(dumping, database, command, { take: writer }),
+  ]);
+  options.signal.throwIfAborted();
+  // Where nobody reads any more, pg_dump fails for that.
+  if (stored.status === 'rejected') throw stored.reason;
+  if (dumped.status === 'rejected') throw dumped.reason;
+  files.set(dumpPath(database.oid, format), stored.value);
 }
 
 async function writeManifest(

@@ -2,17 +2,14 @@ import { connectionOptions } from '../connection/connection-uri.ts';
 import { libpqEnvironment } from '../connection/libpq-environment.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import type { DumpFormat } from '../repository/dump-facts.ts';
-import { maxChunkBytes } from '../repository/pack-id.ts';
 import type { ClientPrograms } from '../server/client-programs.ts';
-import { ChunkCutter, chunkClassOf } from './chunk-cutter.ts';
-import { runClient, type ClientCommand } from './client-process.ts';
+import { runClient, type ClientCommand, type RunClientOptions } from './client-process.ts';
 import type { DumpSelection } from './dump-arguments.ts';
 import type { DumpServerFacts, ServerDatabase } from './dump-server.ts';
 import type { EarlierDumps } from './earlier-dumps.ts';
 import { explainFailure } from './explain-failure.ts';
-import type { KnownChunks } from './known-chunks.ts';
-import type { Storing } from './store-items.ts';
-import { StreamStorer, type StoredStream } from './stream-storer.ts';
+import type { StoredStream, Storing } from './store-items.ts';
+import type { EarlierChunks } from './storing.ts';
 
 /* What the parts of a dump share: what was asked for, what is there already, and how pg_dump is run. */
 
@@ -29,7 +26,7 @@ export interface DumpOptions {
   readonly selection: DumpSelection;
   /** Names no content of earlier dumps. */
   readonly independent: boolean;
-  readonly storing: (known: KnownChunks) => Storing;
+  readonly storing: (earlier: EarlierChunks) => Storing;
   /** Connections of a dump in the directory format. */
   readonly jobs: number;
   /** Where a dump in the directory format passes through: an empty directory of our own. */
@@ -39,7 +36,6 @@ export interface DumpOptions {
   readonly now: () => Date;
   readonly randomBytes: (length: number) => Uint8Array;
   readonly signal: AbortSignal;
-  readonly onProgress: (bytes: number) => void;
   readonly say: (text: string) => void;
 }
 
@@ -58,11 +54,10 @@ export async function runDump(
   { options, warnings }: Dumping,
   database: ServerDatabase,
   command: ClientCommand,
-  take: (bytes: Uint8Array) => Promise<void>,
-  onStart?: (pid: number) => void,
+  more: Pick<RunClientOptions, 'take' | 'onStart'>,
 ): Promise<void> {
   const { signal, say, connection, env } = options;
-  const ending = await runClient(command, { signal, onLine: say, take, ...(onStart ? { onStart } : {}) });
+  const ending = await runClient(command, { signal, onLine: say, ...more });
   const { user } = connectionOptions(connection, env);
   if (ending.exitStatus !== 0) {
     throw explainFailure({ name: 'pg_dump', of: `database "${database.name}"`, user, ending });
@@ -85,14 +80,4 @@ export function clientCommand(
     ...(database === undefined ? {} : { database }),
   });
   return { program, arguments: arguments_, env: environment };
-}
-
-export function newStreamStorer({ options, storing, earlier }: Dumping, database?: ServerDatabase): StreamStorer {
-  const chunkClass = chunkClassOf(database?.sizeBytes ?? 0);
-  return new StreamStorer({
-    storing,
-    cutter: new ChunkCutter(options.cluster.repository.sumKey(), chunkClass, maxChunkBytes),
-    knownChunks: earlier.chunks,
-    onProgress: options.onProgress,
-  });
 }

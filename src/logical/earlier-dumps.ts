@@ -8,19 +8,16 @@ import type { Extent } from '../repository/file-map.ts';
 import type { LockOptions } from '../repository/lock.ts';
 import { chunkDigestBytes, entryFlags } from '../repository/manifest.ts';
 import { KnownChunks } from './known-chunks.ts';
-import type { StoredChunk } from './stream-storer.ts';
+import type { EarlierChunks, StoredChunk } from './storing.ts';
 
 /** What earlier dumps of the same databases have stored, claimed for as long as it is built on. */
-export interface EarlierDumps extends AsyncDisposable {
-  readonly known: KnownChunks;
-  /** By their numbers. */
-  readonly chunks: readonly StoredChunk[];
+export interface EarlierDumps extends EarlierChunks, AsyncDisposable {
   /** The newest of them. */
   readonly reference: string | undefined;
 }
 
 /**
- * Of each database the newest dump, in the same format where there is one. The claim is there even where there is none:
+ * Of each database the newest dump, and the newest in the same format. The claim is there even where there is none:
  * it protects what is stored before the record is. What of them cannot be read is stored anew. Throws what writing the
  * claim throws.
  */
@@ -57,30 +54,23 @@ export interface EarlierDump {
 }
 
 /** `backups`: oldest first. */
-export function chooseEarlier(
-  backups: readonly BackupRecord[],
-  oids: readonly number[],
-  format: DumpFormat,
-): EarlierDump[] {
+function chooseEarlier(backups: readonly BackupRecord[], oids: readonly number[], format: DumpFormat): EarlierDump[] {
   const chosen = new Map<BackupRecord, Set<number>>();
   for (const oid of oids) {
     const having = backups.filter(({ dump }) => dump?.databases.some((database) => database.oid === oid));
     // One of the schema alone has nothing that is worth the looking.
     const whole = having.filter(({ dump }) => dump?.content !== 'schema');
-    const record = whole.findLast(({ dump }) => dump?.format === format) ?? whole.at(-1);
-    if (!record) continue;
-    const there = chosen.get(record) ?? new Set();
-    chosen.set(record, there.add(oid));
+    // Rows read alike in all formats, what lies between them does not.
+    for (const record of [whole.at(-1), whole.findLast(({ dump }) => dump?.format === format)]) {
+      if (!record) continue;
+      const there = chosen.get(record) ?? new Set();
+      chosen.set(record, there.add(oid));
+    }
   }
   return [...chosen].map(([record, of]) => ({ record, oids: of }));
 }
 
-interface Chunks {
-  readonly known: KnownChunks;
-  readonly chunks: readonly StoredChunk[];
-}
-
-async function readChunks(cluster: ClusterRepository, earlier: readonly EarlierDump[]): Promise<Chunks> {
+async function readChunks(cluster: ClusterRepository, earlier: readonly EarlierDump[]): Promise<EarlierChunks> {
   const reader = new ExtentReader(cluster);
   const found: { readonly extents: readonly Extent[]; readonly digests: Uint8Array }[] = [];
   try {
@@ -108,7 +98,9 @@ async function readDigests(reader: ExtentReader, sums: readonly Extent[], count:
   return digests;
 }
 
-function numberChunks(found: readonly { readonly extents: readonly Extent[]; readonly digests: Uint8Array }[]): Chunks {
+function numberChunks(
+  found: readonly { readonly extents: readonly Extent[]; readonly digests: Uint8Array }[],
+): EarlierChunks {
   const known = KnownChunks.withRoomFor(found.reduce((sum, { extents }) => sum + extents.length, 0));
   const chunks: StoredChunk[] = [];
   for (const { extents, digests } of found) {

@@ -1,43 +1,43 @@
 import type { FinishedPack, StoredBlob } from '../backup/pack-output.ts';
+import type { Extent } from '../repository/file-map.ts';
+import type { ManifestEntry } from '../repository/manifest.ts';
+import type { ChunkClass } from './chunk-cutter.ts';
 
-/* What goes to a thread that stores chunks, and what comes back; structured-cloneable. */
+/* What goes to a thread that stores streams, and what comes back; structured-cloneable. */
 
-/** A run of a stream that lies in memory, and where its chunks end; the first begins at 0. */
-export interface ChunkRun {
-  readonly memory: SharedArrayBuffer;
-  readonly ends: Uint32Array;
+/** Where a stream comes from: a pipe that is open in this process, a file, or memory. */
+export type StreamSource = { readonly descriptor: number } | { readonly path: string } | { readonly bytes: Uint8Array };
+
+export interface StreamItem {
+  readonly source: StreamSource;
+  readonly chunkClass: ChunkClass;
 }
 
-/** What became of a `ChunkRun`. */
-export interface StoredRun {
-  /** 16 bytes a chunk. */
-  readonly digests: Uint8Array;
+/** What became of a stream. */
+export interface StreamResult {
+  readonly sizeBytes: number;
+  readonly crc32c: number;
   /** Of each chunk: its number among the known ones, -1 where it was not known. */
   readonly known: Int32Array;
   /** Where those lie that were not known, in order. */
   readonly stored: readonly StoredBlob[];
-  /** Of the whole run. */
-  readonly crc32c: number;
+  /** Of the run of 16 bytes for each chunk. */
+  readonly sums: readonly Extent[];
 }
 
-/** What a thread is asked: to store a run, or bytes as a blob; to finish its open pack; to delete what it has written. */
-export type StoreTask =
-  | { readonly run: ChunkRun }
-  | { readonly blob: Uint8Array }
-  | { readonly finish: true }
-  | { readonly discard: true };
+/** What a thread is asked: to store a stream, to finish its open pack, or to delete what it has written. */
+export type StoreTask = { readonly item: StreamItem } | { readonly finish: true } | { readonly discard: true };
 
-export type StoreResult =
-  | { readonly run: StoredRun }
-  | { readonly blob: StoredBlob }
-  | { readonly packs: readonly FinishedPack[] };
+export type StoreResult = { readonly stream: StreamResult } | { readonly packs: readonly FinishedPack[] };
+
+/** A stream as it lies in the repository. */
+export type StoredStream = Pick<ManifestEntry, 'sizeBytes' | 'crc32c' | 'extents' | 'sums' | 'flags'>;
 
 /** Who does it: threads, or this thread in tests. */
 export interface Storing {
-  /** How many runs keep it busy. */
+  /** How many streams are stored at once. */
   readonly parallel: number;
-  storeRun(run: ChunkRun): Promise<StoredRun>;
-  storeBlob(bytes: Uint8Array): Promise<StoredBlob>;
+  store(item: StreamItem): Promise<StoredStream>;
   /** Makes all packs durable. */
   finish(): Promise<FinishedPack[]>;
   /** Removes what was written, after a dump that failed. */

@@ -1,38 +1,54 @@
 import { assert } from '../errors/pgrecall-error.ts';
-import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { Extent } from '../repository/file-map.ts';
+import { entryFlags } from '../repository/manifest.ts';
+import type { BlobLocation, PackId } from '../repository/pack-id.ts';
 import type { RepositoryAccess } from '../repository/repository.ts';
 import { WorkerPool, workerModule } from '../threads/worker-pool.ts';
-import { ChunkStorer } from './chunk-storer.ts';
 import type { KnownChunks } from './known-chunks.ts';
-import type { Storing, StoreResult, StoreTask } from './store-items.ts';
+import type { StoredStream, StoreResult, StoreTask, Storing, StreamResult } from './store-items.ts';
 import type { StoreWorkerData } from './store-worker.ts';
 
-/** Stores with up to `jobs` threads, each of which opens the repository for itself. */
-export function storeInThreads(access: RepositoryAccess, cluster: string, known: KnownChunks, jobs: number): Storing {
+/** A chunk that an earlier dump has stored. */
+export interface StoredChunk {
+  readonly pack: PackId;
+  readonly blob: BlobLocation;
+}
+
+/** What is known of earlier dumps. */
+export interface EarlierChunks {
+  readonly known: KnownChunks;
+  /** By their numbers. */
+  readonly chunks: readonly StoredChunk[];
+}
+
+export interface ThreadsOptions {
+  readonly access: RepositoryAccess;
+  readonly cluster: string;
+  readonly jobs: number;
+  readonly onProgress: (bytes: number) => void;
+}
+
+const progressMs = 250;
+
+/** Stores with up to `jobs` threads, each of which opens the repository for itself, and stores one stream at a time. */
+export function storeInThreads(earlier: EarlierChunks, { access, cluster, jobs, onProgress }: ThreadsOptions): Storing {
+  const progress = new SharedArrayBuffer(8);
   const pool = new WorkerPool<StoreTask, StoreResult>({
     module: workerModule('store-worker', import.meta.url),
     size: jobs,
-    workerData: { access, cluster, known: known.memory } satisfies StoreWorkerData,
-    // One dump is seldom work for more than one: a server sends less than a thread stores.
+    workerData: { access, cluster, known: earlier.known.memory, progress } satisfies StoreWorkerData,
     asNeeded: true,
   });
-  return storingBy(jobs * 2, {
+  const taken = new BigInt64Array(progress);
+  const timer = setInterval(() => onProgress(Number(Atomics.exchange(taken, 0, 0n))), progressMs);
+  return storingBy(earlier, jobs, {
     run: async (task) => pool.run(task),
     onEach: async (task) => pool.runOnEach(task),
-    close: async () => pool.close(),
+    close: async () => {
+      clearInterval(timer);
+      await pool.close();
+    },
   });
-}
-
-/** Stores in this thread, into any storage: for tests that count and fail its operations. */
-export function storeHere(cluster: ClusterRepository, known: KnownChunks): Storing {
-  const storer = new ChunkStorer(cluster, known);
-  let last: Promise<unknown> = Promise.resolve();
-  const run = async (task: StoreTask): Promise<StoreResult> => {
-    const result = last.then(async () => storer.handle(task));
-    last = result.catch(() => undefined);
-    return result;
-  };
-  return storingBy(1, { run, onEach: async (task) => [await run(task)], close: async () => storer.abort() });
 }
 
 interface Doing {
@@ -41,18 +57,13 @@ interface Doing {
   readonly close: () => Promise<void>;
 }
 
-function storingBy(parallel: number, { run, onEach, close }: Doing): Storing {
+function storingBy(earlier: EarlierChunks, parallel: number, { run, onEach, close }: Doing): Storing {
   return {
     parallel,
-    storeRun: async (chunks) => {
-      const result = await run({ run: chunks });
-      assert('run' in result, 'a run that was answered otherwise');
-      return result.run;
-    },
-    storeBlob: async (blob) => {
-      const result = await run({ blob });
-      assert('blob' in result, 'a blob that was answered otherwise');
-      return result.blob;
+    store: async (item) => {
+      const result = await run({ item });
+      assert('stream' in result, 'a stream that was answered otherwise');
+      return mapStream(result.stream, earlier);
     },
     finish: async () => (await onEach({ finish: true })).flatMap((result) => ('packs' in result ? result.packs : [])),
     discard: async () => {
@@ -60,4 +71,19 @@ function storingBy(parallel: number, { run, onEach, close }: Doing): Storing {
     },
     close,
   };
+}
+
+function mapStream({ sizeBytes, crc32c, known, stored, sums }: StreamResult, earlier: EarlierChunks): StoredStream {
+  const extents: Extent[] = [];
+  const fresh = stored.values();
+  let fileOffset = 0;
+  for (const number of known) {
+    const chunk = number < 0 ? fresh.next().value : earlier.chunks[number];
+    assert(chunk, 'a chunk that is nowhere');
+    const { pack, blob } = chunk;
+    extents.push({ fileOffset, lengthBytes: blob.plainBytes, pack, blob, blobOffset: 0 });
+    fileOffset += blob.plainBytes;
+  }
+  assert(fileOffset === sizeBytes, `a stream of ${sizeBytes} bytes in chunks of ${fileOffset}`);
+  return { sizeBytes, crc32c, extents, sums, flags: entryFlags.chunkDigests };
 }

@@ -68,10 +68,10 @@ export class ClusterRepository {
   }
 
   /** Begins a pack under a name of its own. */
-  async createPack(): Promise<PackWriter> {
+  async createPack(options: { readonly compression?: Compression } = {}): Promise<PackWriter> {
     const id = packIdFromBytes(this.#context.randomBytes(16));
     const { storage } = this.repository;
-    return new PackWriter(id, await SealedWriter.create(storage, this.#packKey(id), 'pack', this.#context));
+    return new PackWriter(id, await SealedWriter.create(storage, this.#packKey(id), 'pack', this.#context, options));
   }
 
   /** Throws `object-missing`, `object-damaged`, `object-swapped`. */

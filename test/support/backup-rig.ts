@@ -31,7 +31,7 @@ import { mapTablespaces } from '../../src/restore/target-directory.ts';
 import { openStorage } from '../../src/storage/open-storage.ts';
 import { fullPostgres } from './full-postgres.ts';
 import { TestCluster, type Major, type TestClusterOptions } from './cluster.ts';
-import { giveToServer, serverOwner } from './server-user.ts';
+import { giveToServer, serverOwner, type ServerUser } from './server-user.ts';
 
 /** What a test may say otherwise about a backup. */
 export type BackupChanges = Partial<HotBackupOptions> & { readonly jobs?: number };
@@ -229,8 +229,13 @@ export class BackupRig implements AsyncDisposable {
  * Runs one of PostgreSQL's programs that checks something; it throws where that is not right. Of the versions that are
  * tested, 15 and 18 are complete enough to have them; for the others nothing happens.
  */
-export function checkWith(major: Major, program: string, arguments_: readonly string[]): void {
+export function checkWith(
+  major: Major,
+  program: string,
+  arguments_: readonly string[],
+  user: Partial<ServerUser> = {},
+): void {
   if (major !== 15 && major !== 18) return;
   const directory = major === 15 ? '/usr/lib/postgresql/15/bin' : fullPostgres().binDirectory;
-  execFileSync(join(directory, program), arguments_, { stdio: 'pipe' });
+  execFileSync(join(directory, program), arguments_, { stdio: 'pipe', ...user });
 }

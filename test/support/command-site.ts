@@ -71,7 +71,9 @@ export class CommandSite {
   }
 
   #words(words: readonly string[]): string[] {
-    return [...words, '--config', this.configFile];
+    // What stands after -- goes to another program.
+    const rest = words.includes('--') ? words.indexOf('--') : words.length;
+    return [...words.slice(0, rest), '--config', this.configFile, ...words.slice(rest)];
   }
 
   #world(options: RunOptions): { cwd: string; env: NodeJS.ProcessEnv } {

@@ -1,0 +1,88 @@
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { DumpFacts, DumpedDatabase, DumpFormat } from '../repository/dump-facts.ts';
+
+/** What decides where a dump goes and where it comes from; one letter, or words that end or go on with `=`. */
+const ours =
+  /^(?:--(?:file|format|jobs|dbname|host|port|username|password|no-password|create|list)(?:=|$)|-[fFjdhpUWwCl])/;
+
+/** Throws `usage` for options that pgrecall sets itself, and for any where there is no pg_restore to take them. */
+export function checkRestoreOptions(options: readonly string[], format: DumpFormat): void {
+  if (format === 'plain' && options.length > 0) {
+    throw new PgrecallError(
+      'usage',
+      `"${options[0]}" after --: a plain dump is loaded by psql as it is, without options`,
+      {
+        hint: 'parts, owners and privileges can be left out of the other formats',
+      },
+    );
+  }
+  const wrong = options.find((word) => ours.test(word));
+  if (wrong !== undefined) {
+    throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
+      hint: 'the server is --to, the database --database, a new one --create, parallel is --jobs',
+    });
+  }
+  const stray = options.find((word) => !word.startsWith('-'));
+  if (stray !== undefined && options.indexOf(stray) === 0) {
+    throw new PgrecallError('usage', `"${stray}" after --: pg_restore would read a file of that name`, {
+      hint: 'options of pg_restore begin with -',
+    });
+  }
+}
+
+/** Of pg_restore, for a file or directory, or without one for its standard input. */
+export function restoreArguments(
+  format: Exclude<DumpFormat, 'plain'>,
+  database: string,
+  options: readonly string[],
+  from?: { readonly path: string; readonly jobs: number },
+): string[] {
+  const letter = { custom: 'c', directory: 'd', tar: 't' }[format];
+  return [
+    `-F${letter}`,
+    '--no-password',
+    `--dbname=${connectionWord(database)}`,
+    ...(from ? [`--jobs=${from.jobs}`] : []),
+    ...options,
+    ...(from ? [from.path] : []),
+  ];
+}
+
+/** Of psql, for a script from its standard input: ~/.psqlrc is not read, and the first error ends it. */
+export const scriptArguments: readonly string[] = [
+  ...['--no-psqlrc', '--quiet', '--no-password', '--set=ON_ERROR_STOP=1', '--file=-'],
+];
+
+/** A name alone would be taken for a whole connection where it looks like one. */
+function connectionWord(database: string): string {
+  return `dbname='${database.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
+}
+
+/** The database of a dump that is to be loaded. Throws `database-unknown`, `usage`. */
+export function chooseSource(
+  dump: DumpFacts,
+  wanted: { readonly source?: string; readonly target: string },
+): DumpedDatabase {
+  const { databases } = dump;
+  const known = databases.map(({ name }) => `"${name}"`).join(', ');
+  const [only] = databases;
+  if (!only) throw new PgrecallError('usage', 'the dump has no database, the globals alone');
+  const name = wanted.source ?? (databases.length === 1 ? only.name : wanted.target);
+  const found = databases.find((database) => database.name === name);
+  if (found) return found;
+  throw new PgrecallError('database-unknown', `the dump has no database "${name}"`, {
+    hint: `it has ${known}; name one with --source`,
+    details: { database: name, known: databases.map((database) => database.name) },
+  });
+}
+
+/** Throws `usage` where a plain dump would not stay in the database that it is loaded into. */
+export function checkScript({ format, options = [] }: DumpFacts): void {
+  const creating = options.find((word) => /^(?:--cr|-[abBcCEnNOsStTvxwW]*C)/.test(word));
+  if (format !== 'plain' || creating === undefined) return;
+  throw new PgrecallError(
+    'usage',
+    `the dump was made with "${creating}": it would make a database of its own name, and go there`,
+    { hint: 'dump again without that option; load --create makes the database' },
+  );
+}
