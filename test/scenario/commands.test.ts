@@ -105,7 +105,10 @@ for (const major of [15, 18] as const) {
 
       const shown = site.run(['show', 'main', id.slice(0, 8)]);
       assert.match(shown.stdout, /page checksums {2}on, all good/);
-      assert.match(site.run(['show', 'main', 'latest', '--files']).stdout, /^ +8192 {2}global\/1262$/m);
+      assert.match(
+        site.run(['show', 'main', 'latest', '--files']).stdout,
+        /^ +8192 {2}global\/1262 {2}.*pg_catalog\.pg_database$/m,
+      );
       const { files } = site.run(['show', 'main', id, '--files', '--json']).json() as { files: { path: string }[] };
       assert.ok(files.some(({ path }) => path === 'global/1262'));
 
