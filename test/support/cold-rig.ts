@@ -48,9 +48,19 @@ export async function putToRest(cluster: TestCluster): Promise<void> {
 export async function crash(cluster: TestCluster): Promise<void> {
   const { pid } = readPostmasterPid(cluster.dataDirectory) ?? { pid: 0 };
   if (pid > 1) process.kill(pid, 'SIGKILL');
+  // It is a child of this process, which has to take notice: PostgreSQL counts one that has not been taken notice of.
+  await eventually('the server is gone', () => !exists(pid));
   await eventually('all processes of the server are gone', () => isAtRest(cluster));
 }
 
 function isAtRest(cluster: TestCluster): boolean {
   return findDirectoryUse(cluster.dataDirectory).kind !== 'running';
+}
+
+function exists(pid: number): boolean {
+  try {
+    return pid > 1 && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
