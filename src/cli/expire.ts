@@ -62,8 +62,12 @@ async function whileExpiring(
   try {
     const document = await action({ lock, signal: context.signal, say: progress.say });
     const { storage } = access.repository;
-    // Packs that were being written when their writer died are no objects: nobody lists them.
-    if (storage instanceof LocalStorage) await storage.sweepTemporaries(access.cluster.keyOf('packs'));
+    // Packs and manifests that were being written when their writer died are no objects: nobody lists them.
+    if (storage instanceof LocalStorage) {
+      for (const folder of ['packs', 'backups', 'claims']) {
+        await storage.sweepTemporaries(access.cluster.keyOf(folder));
+      }
+    }
     return document;
   } finally {
     progress.end();

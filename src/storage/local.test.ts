@@ -113,11 +113,14 @@ test('what a writer that died left behind is not listed, and is swept; that of o
   const dead = temporaryName(hostname(), child.pid ?? 0, 'ab');
   const others = [temporaryName(hostname(), process.pid, 'cd'), temporaryName('another-host', child.pid ?? 0, 'ef')];
   for (const name of [dead, ...others]) writeFileSync(join(root, 'packs', name), 'half a pa');
+  for (const folder of ['backups', 'backups/one', 'backups/another']) mkdirSync(join(root, folder));
+  writeFileSync(join(root, 'backups/one', dead), 'half a mani');
   const listed: string[] = [];
   for await (const { name } of storage.list('packs')) listed.push(name);
   assert.deepEqual(listed, ['good']);
-  assert.equal(await storage.sweepTemporaries(), 1);
+  assert.equal(await storage.sweepTemporaries(), 2);
   assert.deepEqual(readdirSync(join(root, 'packs')).toSorted(), ['good', ...others].toSorted());
+  assert.deepEqual(readdirSync(root), ['packs'], 'directories with nothing in them go, too');
 });
 
 const failingWrite = (code: string): LocalFileSystem => ({

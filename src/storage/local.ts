@@ -115,8 +115,8 @@ export class LocalStorage implements Storage {
   }
 
   /**
-   * Removes what writers that died on this host left behind below `prefix`; says how many files that
-   * were. Temporaries of writers that live, and those of other hosts, stay.
+   * Removes what writers that died on this host left behind below `prefix`, with directories in which there is nothing else;
+   * says how many files that were. Temporaries of writers that live, and those of other hosts, stay.
    */
   async sweepTemporaries(prefix = ''): Promise<number> {
     checkPrefix(prefix);
@@ -124,7 +124,7 @@ export class LocalStorage implements Storage {
   }
 
   #sweep(directory: string): number {
-    let removed = 0;
+    let [removed, left] = [0, 0];
     for (const dirent of this.#readDirectory(directory)) {
       const path = join(directory, dirent.name);
       if (dirent.isDirectory()) {
@@ -132,8 +132,12 @@ export class LocalStorage implements Storage {
       } else if (isTemporaryName(dirent.name) && temporaryIsAbandoned(dirent.name, hostname())) {
         this.#fs.unlinkSync(path);
         removed += 1;
+      } else {
+        left += 1;
       }
     }
+    // It was made for what never came.
+    if (left === 0) this.#removeEmptyDirectories(directory);
     return removed;
   }
 
