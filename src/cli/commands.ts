@@ -314,4 +314,15 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: async () => (await import('./demo.ts')).runDemo,
   },
+  {
+    name: 'lab',
+    group: 'Trying it',
+    positional: ['<name>'],
+    help: 'a practice on the DVD rental database, step by step, with the proof: sql-dump, parallel-dump',
+    options: [
+      { flags: '--postgres <major>', help: 'the PostgreSQL to use, 14 to 18; the newest found unless said' },
+      { flags: '--keep', help: 'leave everything in place at the end' },
+    ],
+    load: async () => (await import('./lab.ts')).runLab,
+  },
 ];

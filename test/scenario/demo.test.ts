@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { DemoReport } from '../../src/demo/demo.ts';
-import { giveToServer } from '../support/server-user.ts';
-
-const launcher = resolve(import.meta.dirname, '../../bin/pgrecall');
+import { PlayPlace } from '../support/play-place.ts';
 
 test('on PostgreSQL 15 the demo brings every name back, and leaves nothing behind', async () => {
-  using place = new Place();
-  const report = await place.report('--postgres', '15');
+  using place = new PlayPlace();
+  const report = await place.report<DemoReport>('demo', '--postgres', '15');
   assertProof(report, 15);
   assert.equal(report.kept, false);
   assert.equal(existsSync(report.directory), false);
@@ -21,8 +16,8 @@ test('on PostgreSQL 15 the demo brings every name back, and leaves nothing behin
 });
 
 test('on PostgreSQL 18 too, and told to keep everything it stops its servers all the same', async () => {
-  using place = new Place();
-  const report = await place.report('--postgres', '18', '--keep');
+  using place = new PlayPlace();
+  const report = await place.report<DemoReport>('demo', '--postgres', '18', '--keep');
   assertProof(report, 18);
   assert.equal(report.kept, true);
   assert.ok(existsSync(join(report.directory, 'restored', 'PG_VERSION')));
@@ -51,8 +46,8 @@ function assertProof(report: DemoReport, major: number): void {
 }
 
 test('interrupted, even twice, the demo stops its servers and removes its directory', async () => {
-  using place = new Place();
-  const { exitStatus, stderr } = await place.demo([], (running, stdout) => {
+  using place = new PlayPlace();
+  const { exitStatus, stderr } = await place.play(['demo'], (running, stdout) => {
     if (!stdout.includes('Continuous archiving') || running.killed) return;
     running.kill('SIGINT');
     setTimeout(() => running.kill('SIGINT'), 20);
@@ -64,8 +59,8 @@ test('interrupted, even twice, the demo stops its servers and removes its direct
 });
 
 test('where a step fails the demo says which, with what the command said, and keeps its directory without a server', async () => {
-  using place = new Place();
-  const { exitStatus, stdout, stderr } = await place.demo([], () => {
+  using place = new PlayPlace();
+  const { exitStatus, stdout, stderr } = await place.play(['demo'], () => {
     const [directory] = readdirSync(place.directory);
     if (directory !== undefined)
       mkdirSync(join(place.directory, directory, 'restored', 'in-the-way'), { recursive: true });
@@ -86,63 +81,3 @@ test('where a step fails the demo says which, with what the command said, and ke
     'no line ends with blanks',
   );
 });
-
-interface Ran {
-  readonly exitStatus: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** A temporary directory of a test's own, in which the demo makes its own. */
-class Place {
-  readonly directory = mkdtempSync(join(tmpdir(), 'pgr-demo-'));
-
-  constructor() {
-    giveToServer(this.directory);
-  }
-
-  async demo(
-    arguments_: readonly string[],
-    onOutput: (running: ChildProcess, stdout: string) => void = () => undefined,
-  ): Promise<Ran> {
-    const running = spawn(launcher, ['demo', ...arguments_], {
-      env: { ...process.env, TMPDIR: this.directory },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    let stdout = '';
-    let stderr = '';
-    running.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout += text;
-      onOutput(running, stdout);
-    });
-    running.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    const [exitStatus] = (await once(running, 'close')) as [number | null];
-    return { exitStatus, stdout, stderr };
-  }
-
-  async report(...arguments_: readonly string[]): Promise<DemoReport> {
-    const { exitStatus, stdout, stderr } = await this.demo(['--json', ...arguments_]);
-    assert.equal(exitStatus, 0, stderr);
-    return JSON.parse(stdout) as DemoReport;
-  }
-
-  /** Command lines of the processes that work in it or have a word from it. */
-  processes(): string[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((pid) => `${this.#read(pid, 'cmdline')}\0${this.#read(pid, 'cwd')}`.includes(this.directory))
-      .map((pid) => this.#read(pid, 'cmdline').replaceAll('\0', ' '));
-  }
-
-  #read(pid: string, what: 'cmdline' | 'cwd'): string {
-    try {
-      return what === 'cwd' ? readlinkSync(`/proc/${pid}/cwd`) : readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-    } catch {
-      return '';
-    }
-  }
-
-  [Symbol.dispose](): void {
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
