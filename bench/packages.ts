@@ -6,6 +6,8 @@ import { join } from 'node:path';
 const needed: Readonly<Record<string, string>> = {
   '/usr/lib/postgresql/15/bin/pgbench': 'postgresql-15',
   pgbackrest: 'pgbackrest',
+  barman: 'barman',
+  rsync: 'rsync',
   lz4: 'lz4',
   zstd: 'zstd',
 };

@@ -24,6 +24,7 @@ const { values } = parseArgs({
     documents: { type: 'string' },
     tables: { type: 'string', default: '400' },
     segments: { type: 'string', default: '64' },
+    increments: { type: 'string', default: '7' },
     rounds: { type: 'string', default: '1' },
     jobs: { type: 'string', default: String(availableParallelism()) },
     contenders: { type: 'string' },
@@ -35,11 +36,12 @@ const { values } = parseArgs({
 const scale = Number(values.scale);
 const size = { scale, documents: Number(values.documents ?? scale * 5000), tables: Number(values.tables) };
 const [segments, rounds, jobs] = [values.segments, values.rounds, values.jobs].map(Number) as [number, number, number];
-const contenders = chooseContenders(values.contenders);
+const increments = Number(values.increments);
 const output = values.output === undefined ? undefined : resolve(process.env['INIT_CWD'] ?? '.', values.output);
 if (output !== undefined) writeFileSync(output, '');
 
 installMissing();
+const contenders = chooseContenders(values.contenders);
 const directory = mkdtempSync(join(values.directory, 'pgrecall-bench-'));
 becomePostgres(directory);
 say(`making the source cluster in ${directory}`);
@@ -64,6 +66,7 @@ try {
       walSet,
       directory,
       jobs,
+      increments,
       reaper: reaperPid(),
       report: (result) => {
         results.push(result);

@@ -20,12 +20,23 @@ export interface Contender {
   readonly what: string;
   /** Prints its version, on the first line. */
   readonly versionCommand: string;
+  /** Absent where every version can do what it is configured for. */
+  readonly isPossible?: (version: string) => boolean;
   /** Not timed; ends with the source archiving through it, where a backup needs that. */
   setUp(site: Site): Promise<void>;
   /** Takes a full backup. */
   backup(site: Site): string;
-  /** Restores it into a directory that is there, empty. */
+  /** Restores the newest one into a directory that is there, empty. */
   restore(site: Site, target: string): string;
+  /** Absent where it can take nothing but full backups. */
+  readonly increments?: {
+    /** Takes one: what has changed since the backup before. */
+    backup(site: Site): string;
+    /** A full one that refers to nothing taken before. */
+    independent(site: Site): string;
+    /** Brings what it has restored before to the newest backup, in place. */
+    restoreOver(site: Site, target: string): string;
+  };
   /** Absent where it does not archive WAL. */
   readonly wal?: {
     /** With %p and %f as PostgreSQL has them; runs in `dataDirectory`, which looks like one. */

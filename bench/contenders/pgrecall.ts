@@ -34,6 +34,12 @@ function makePgrecall(passphrase: string | undefined): Contender {
     backup: (site) => `${program(site)} backup main --jobs ${site.jobs}`,
     restore: (site, target) => `${program(site)} restore main --to ${quote(target)} --jobs ${site.jobs}`,
 
+    increments: {
+      backup: (site) => `${program(site)} backup main --type incremental --jobs ${site.jobs}`,
+      independent: (site) => `${program(site)} backup main --independent --jobs ${site.jobs}`,
+      restoreOver: (site, target) => `${program(site)} restore main --delta --to ${quote(target)} --jobs ${site.jobs}`,
+    },
+
     wal: {
       archiveCommand: (site) => `${stateDirectory(site)}/archive-command "%p" "%f"`,
       restoreCommand: (_, target) => `${restoreScriptPath(target)} "%f" "%p"`,

@@ -21,6 +21,10 @@ const headings: Readonly<Record<Operation, string>> = {
   restore: 'Restore',
   archive: 'Archiving WAL through archive_command',
   fetch: 'Fetching WAL through restore_command',
+  increment: 'Incremental after a change of 2 % of the pages',
+  restoreOver: 'Restore of it in place, over the backup before',
+  restoreIncrement: 'Restore after the last increment',
+  restoreFull: 'Restore of a full backup of the same state',
 };
 
 const reference = 'pgrecall';
@@ -34,10 +38,12 @@ function table(
     results.filter((result) => result.operation === operation && result.contender === name);
   const own = of(reference);
   const wal = operation === 'archive' || operation === 'fetch';
-  const writes = operation === 'backup' || operation === 'archive';
+  const backsUp = operation === 'backup' || operation === 'increment';
+  const writes = backsUp || operation === 'archive';
   const heads = ['', 'wall s', 'CPU s', 'wall ×', 'CPU ×'];
   if (wal) heads.push('segments/s');
-  if (operation === 'backup') heads.push('MB/s', 'server CPU s');
+  if (operation === 'backup') heads.push('MB/s');
+  if (backsUp) heads.push('server CPU s');
   if (writes) heads.push('stored MB', 'stored ×');
   heads.push('peak MB', 'disturbed');
   const rows = options.contenders
@@ -47,11 +53,11 @@ function table(
       const cells = [name, median(found, wall).toFixed(2), median(found, cpu).toFixed(2)];
       cells.push(ratio(found, own, wall), ratio(found, own, cpu));
       if (wal) cells.push((options.segments / median(found, wall)).toFixed(1));
-      if (operation === 'backup') {
-        cells.push((options.sourceBytes / 1e6 / median(found, wall)).toFixed(0));
+      if (operation === 'backup') cells.push((options.sourceBytes / 1e6 / median(found, wall)).toFixed(0));
+      if (backsUp) {
         cells.push(median(found, ({ serverSeconds }) => serverSeconds).toFixed(2));
       }
-      if (writes) cells.push(megabytes(median(found, stored)), ratio(found, own, stored));
+      if (writes) cells.push((median(found, stored) / 1e6).toFixed(backsUp ? 1 : 0), ratio(found, own, stored));
       const process = megabytes(median(found, ({ peakBytes }) => peakBytes));
       const tree = megabytes(median(found, ({ peakTreeBytes }) => peakTreeBytes));
       const disturbed = median(found, (result) => result.foreignSeconds / result.wallSeconds);

@@ -1,6 +1,15 @@
 import type { Measurement } from '../measuring/measure.ts';
 
-export const operations = ['backup', 'restore', 'archive', 'fetch'] as const;
+export const operations = [
+  'backup',
+  'restore',
+  'archive',
+  'fetch',
+  'increment',
+  'restoreOver',
+  'restoreIncrement',
+  'restoreFull',
+] as const;
 export type Operation = (typeof operations)[number];
 
 export interface Result extends Measurement {

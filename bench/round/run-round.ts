@@ -10,6 +10,7 @@ import { processCpuSeconds, treeCpuSeconds } from '../measuring/process-tree.ts'
 import type { SourceCluster } from '../source/source-cluster.ts';
 import { markReady, type WalSet } from '../source/wal-set.ts';
 import { checkRestored, checkSame } from './check-copies.ts';
+import { playIncrements } from './increments.ts';
 import type { Operation, Result } from './result.ts';
 
 export interface RoundOptions {
@@ -20,6 +21,8 @@ export interface RoundOptions {
   /** Everything of this round goes into a directory of its own in it. */
   readonly directory: string;
   readonly jobs: number;
+  /** How many increments are taken before the last restore; 0 for none at all. */
+  readonly increments: number;
   /** The process that all others descend from, see run-steps.pl. */
   readonly reaper: number;
   readonly report: (result: Result) => void;
@@ -38,11 +41,15 @@ export async function runRound(options: RoundOptions): Promise<void> {
   await each(async (contender, site) => round.restore(contender, site));
   await each(async (contender, site) => round.archive(contender, site));
   await each(async (contender, site) => round.fetch(contender, site));
+  if (options.increments > 0) await each(async (contender, site) => round.increments(contender, site));
 }
 
 class Round {
   readonly #options: RoundOptions;
   readonly #sites = new Map<Contender, Site>();
+  /** What the source archived with when a contender had been set up. */
+  readonly #archiveCommands = new Map<Contender, string>();
+  #changes = 0;
 
   constructor(options: RoundOptions) {
     this.#options = options;
@@ -68,6 +75,7 @@ class Round {
   async backUp(contender: Contender, site: Site): Promise<void> {
     const { source } = this.#options;
     await contender.setUp(site);
+    this.#archiveCommands.set(contender, await source.archiveCommand());
     await source.sql('SELECT pg_switch_wal()', 'CHECKPOINT');
     await source.drain();
     preparePageCache([join(source.dataDirectory, 'base'), join(source.dataDirectory, 'global')], this.#junkFile);
@@ -114,7 +122,38 @@ class Round {
     preparePageCache([site.repository], this.#junkFile);
     await this.#measure('fetch', contender, site, steps, target);
     for (const segment of walSet.segments) checkSame(join(walSet.directory, 'pg_wal', segment), join(fetched, segment));
-    for (const done of [fetched, target, site.repository]) emptyFiles(done);
+    const over = contender.increments && this.#options.increments > 0 ? [] : [site.repository];
+    for (const done of [fetched, target, ...over]) emptyFiles(done);
+  }
+
+  async increments(contender: Contender, site: Site): Promise<void> {
+    if (!contender.increments) return;
+    const { source, increments, number } = this.#options;
+    await source.archiveWith(this.#archiveCommands.get(contender) ?? 'true');
+    await playIncrements({
+      contender,
+      site,
+      source,
+      increments,
+      nextChange: () => number * 100_000 + (this.#changes += 1),
+      measure: async (operation, command, cached) => {
+        preparePageCache(cached, this.#junkFile);
+        await this.#measure(operation, contender, site, [{ command }, flush(site.directory)]);
+      },
+      run: async (command) => {
+        execFileSync('sh', ['-c', command], { env: site.env, stdio: ['ignore', 'ignore', 'pipe'] });
+      },
+      makeTarget: (name) => {
+        const target = join(site.directory, name);
+        mkdirSync(target, { mode: 0o700 });
+        return target;
+      },
+      check: (target) => checkRestored(source.dataDirectory, target),
+    });
+    await source.archiveWith('true');
+    await contender.endProcesses?.(site);
+    for (const done of ['over', 'incremented', 'full']) emptyFiles(join(site.directory, done));
+    emptyFiles(site.repository);
   }
 
   async #measure(

@@ -87,6 +87,19 @@ export class SourceCluster {
     for (const statement of statements) await session.query(statement);
   }
 
+  /** The one row of a query. */
+  async one<T extends object>(query: string): Promise<T> {
+    await using session = await SqlSession.connect(this.uri);
+    const [row] = await session.query<T>(query);
+    if (!row) throw new Error(`no row: ${query}`);
+    return row;
+  }
+
+  /** What the server archives with. */
+  async archiveCommand(): Promise<string> {
+    return (await this.one<{ archive_command: string }>('SHOW archive_command')).archive_command;
+  }
+
   /** Has the server archive with `command` from now on, once it has archived what it had before. */
   async archiveWith(command: string): Promise<void> {
     await this.drain();
