@@ -15,6 +15,7 @@ function clipRange(range: WalRange, kept: KeptWal, segmentBytes: number): WalRan
     const limit = last === undefined ? undefined : segmentStart(segmentNumber(last + 1n), segmentBytes);
     const endLsn = limit === undefined || limit > range.endLsn ? range.endLsn : limit;
     if (startLsn >= endLsn) continue;
+    const barriers = range.barriers?.filter((barrier) => barrier.lsn >= startLsn && barrier.lsn < endLsn) ?? [];
     const wholeEndLsn = endLsn < range.wholeEndLsn ? endLsn : range.wholeEndLsn;
     left.push({
       timeline: range.timeline,
@@ -23,6 +24,7 @@ function clipRange(range: WalRange, kept: KeptWal, segmentBytes: number): WalRan
       wholeEndLsn,
       firstCommitTime: startLsn === range.startLsn ? range.firstCommitTime : undefined,
       lastCommitTime: endLsn === range.endLsn ? range.lastCommitTime : undefined,
+      ...(barriers.length > 0 ? { barriers } : {}),
     });
   }
   return left;

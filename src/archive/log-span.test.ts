@@ -23,13 +23,24 @@ const times = fc
   .option(fc.tuple(time, time), { nil: undefined })
   .map((both) => ({ firstCommitTime: both?.[0], lastCommitTime: both?.[1] }));
 
+const barriers = fc
+  .array(
+    fc.record(
+      { place: fc.nat(perLog - 1), atBytes: fc.nat(mebibyte), lastCommitTime: fc.option(time, { nil: undefined }) },
+      { noNullPrototype: true },
+    ),
+    { maxLength: 3 },
+  )
+  .map((some) => (some.length === 0 ? {} : { barriers: some }));
+
 const anyRun: fc.Arbitrary<LogRun> = fc
-  .tuple(fc.nat(perLog - 1), fc.nat(perLog), fc.option(fc.nat(mebibyte), { nil: undefined }), times)
-  .map(([place, segments, usedBytes, both]) => ({
+  .tuple(fc.nat(perLog - 1), fc.nat(perLog), fc.option(fc.nat(mebibyte), { nil: undefined }), times, barriers)
+  .map(([place, segments, usedBytes, both, barred]) => ({
     place,
     segments: Math.min(segments, perLog - place),
     usedBytes,
     ...both,
+    ...barred,
   }));
 
 const anySpan: fc.Arbitrary<LogSpan | undefined> = fc.oneof(
@@ -59,6 +70,21 @@ describe('what a catalogue knows of a log', () => {
     assert.deepEqual(spanOfLog([{}, early].map(summary)).runs, [run(0, 2, { usedBytes: 8192 })]);
     const unreadable = { ...early, problem: 'of a newer version' };
     assert.deepEqual(spanOfLog([summary({ ending: 'switch' }), summary(unreadable)]).runs, [run(0, 2)]);
+  });
+
+  it('is where its barriers are, each with the last commit before it', () => {
+    const barrier = { atBytes: 64, lastCommitTime: undefined };
+    const barred = { ...summary(), barriers: [barrier, { atBytes: 128, lastCommitTime: 8n }] };
+    assert.deepEqual(spanOfLog([summary({ commits: [3n, 5n] }), barred]).runs, [
+      run(0, 2, {
+        firstCommitTime: 3n,
+        lastCommitTime: 5n,
+        barriers: [
+          { place: 1, atBytes: 64, lastCommitTime: 5n },
+          { place: 1, atBytes: 128, lastCommitTime: 8n },
+        ],
+      }),
+    ]);
   });
 
   it('is what it lacks, and which beginnings it has', () => {

@@ -1,6 +1,7 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { assert } from '../errors/pgrecall-error.ts';
+import { decodeBarriers, encodeBarriers, type SegmentBarrier } from './barriers.ts';
 import type { SegmentSummary } from './segment-summary.ts';
 import { logsPerGroup } from './wal-keys.ts';
 
@@ -14,6 +15,13 @@ export interface LogRun {
   readonly usedBytes: number | undefined;
   readonly firstCommitTime: bigint | undefined;
   readonly lastCommitTime: bigint | undefined;
+  /** In order, each with its place in the log; absent where there are none. */
+  readonly barriers?: readonly PlacedBarrier[];
+}
+
+export interface PlacedBarrier extends SegmentBarrier {
+  /** Of its segment, counted in the log from 0. */
+  readonly place: number;
 }
 
 /** What a catalogue has to know of a log. */
@@ -40,6 +48,9 @@ export function runsOf(whole: readonly PlacedSegment[], begun: readonly PlacedSe
       runs.push(run);
     }
     run.segments += 1;
+    if (summary && summary.barriers.length > 0) {
+      run.barriers = [...(run.barriers ?? []), ...placed(summary, place, run.lastCommitTime)];
+    }
     run.firstCommitTime ??= summary?.firstCommitTime;
     run.lastCommitTime = summary?.lastCommitTime ?? run.lastCommitTime;
     if (summary && endsEarly(summary)) run.usedBytes = summary.usedBytes;
@@ -47,9 +58,21 @@ export function runsOf(whole: readonly PlacedSegment[], begun: readonly PlacedSe
   for (const { place, summary } of begun) {
     if (!summary) continue;
     const { usedBytes, firstCommitTime, lastCommitTime } = summary;
-    runs.push({ place, segments: 0, usedBytes, firstCommitTime, lastCommitTime });
+    const barriers = placed(summary, place, undefined);
+    runs.push({
+      place,
+      segments: 0,
+      usedBytes,
+      firstCommitTime,
+      lastCommitTime,
+      ...(barriers.length > 0 ? { barriers } : {}),
+    });
   }
   return runs;
+}
+
+function placed({ barriers }: SegmentSummary, place: number, before: bigint | undefined): PlacedBarrier[] {
+  return barriers.map(({ atBytes, lastCommitTime }) => ({ place, atBytes, lastCommitTime: lastCommitTime ?? before }));
 }
 
 /** Of a log whose segments are all there. */
@@ -71,11 +94,13 @@ function endsEarly({ ending, readable }: SegmentSummary): boolean {
  *   3  whole: runs
  *   4  not whole: the hash of what its folder has, 16 bytes; runs
  *
- * Runs: how many, then each: place, segments, 0 or bytes used + 1, 0 or 1 and the times of its commits.
+ * Runs: how many, then each: place, segments, 0 or bytes used + 1, bits for what follows: the times of its commits,
+ * its barriers with their places before them.
  */
 
 const format = 1;
 const kinds = { unknown: 0, quiet: 1, busy: 2, whole: 3, other: 4 } as const;
+const bits = { commits: 1, barriers: 2 } as const;
 const hashBytes = 16;
 
 export type Group = readonly (LogSpan | undefined)[];
@@ -96,18 +121,21 @@ function encodeSpan(span: LogSpan | undefined, segmentsPerLog: number, writer: B
   const [first] = span.runs;
   const only = span.runs.length === 1 ? first : undefined;
   if (span.contents !== undefined) writer.u8(kinds.other).bytes(Buffer.from(span.contents, 'hex'));
-  else if (only?.segments === segmentsPerLog && only.usedBytes === undefined) {
+  else if (only?.segments === segmentsPerLog && only.usedBytes === undefined && !only.barriers) {
     writer.u8(only.firstCommitTime === undefined ? kinds.quiet : kinds.busy);
     if (only.firstCommitTime !== undefined) writer.i64(only.firstCommitTime);
     if (only.firstCommitTime !== undefined) writer.i64(only.lastCommitTime ?? only.firstCommitTime);
     return;
   } else writer.u8(kinds.whole);
   writer.varint(span.runs.length);
-  for (const { place, segments, usedBytes, firstCommitTime, lastCommitTime } of span.runs) {
+  for (const { place, segments, usedBytes, firstCommitTime, lastCommitTime, barriers } of span.runs) {
     writer.varint(place).varint(segments);
     writer.varint(usedBytes === undefined ? 0 : usedBytes + 1);
-    writer.u8(firstCommitTime === undefined ? 0 : 1);
+    writer.u8((firstCommitTime === undefined ? 0 : bits.commits) | (barriers ? bits.barriers : 0));
     if (firstCommitTime !== undefined) writer.i64(firstCommitTime).i64(lastCommitTime ?? firstCommitTime);
+    if (!barriers) continue;
+    encodeBarriers(barriers, writer);
+    for (const barrier of barriers) writer.varint(barrier.place);
   }
 }
 
@@ -153,12 +181,24 @@ function decodeRuns(reader: BoundedReader, segmentsPerLog: number): LogRun[] {
     const segments = reader.varint();
     if (place >= segmentsPerLog || place + segments > segmentsPerLog) reader.fail(`segments beyond the log's end`);
     const used = reader.varint();
-    return { place, segments, usedBytes: used === 0 ? undefined : used - 1, ...decodeTimes(reader, reader.u8()) };
+    const head = reader.u8();
+    if (head > 3) reader.fail('unknown bits');
+    const times = decodeTimes(reader, head & bits.commits);
+    const barriers = (head & bits.barriers) === 0 ? undefined : decodePlaced(reader, segmentsPerLog);
+    const usedBytes = used === 0 ? undefined : used - 1;
+    return { place, segments, usedBytes, ...times, ...(barriers ? { barriers } : {}) };
+  });
+}
+
+function decodePlaced(reader: BoundedReader, segmentsPerLog: number): PlacedBarrier[] {
+  return decodeBarriers(reader).map((barrier) => {
+    const place = reader.varint();
+    if (place >= segmentsPerLog) reader.fail('a barrier beyond the end of the log');
+    return { place, ...barrier };
   });
 }
 
 function decodeTimes(reader: BoundedReader, has: number): Pick<LogRun, 'firstCommitTime' | 'lastCommitTime'> {
-  if (has > 1) reader.fail('unknown bits');
   return has === 0
     ? { firstCommitTime: undefined, lastCommitTime: undefined }
     : { firstCommitTime: reader.i64(), lastCommitTime: reader.i64() };

@@ -47,6 +47,23 @@ function gaps(backups: readonly BackupRecord[], archived: WalCatalogue): string[
 }
 
 describe('what can be recovered', () => {
+  it('ends where wal_level became minimal, and begins once more with the next backup', () => {
+    const { ranges, histories } = catalogue(['1 0/1000000-0/9000000']);
+    const barriers = ['0/4000000', '0/6000000'].map((at) => ({ lsn: parseLsn(at), lastCommitTime: 7n }));
+    const archived = { histories, ranges: ranges.map((range) => ({ ...range, lastCommitTime: 9n, barriers })) };
+    const first = backup('0/2000028', '0/2000100');
+    const last = backup('0/7000028', '0/7000100');
+    assert.deepEqual(spans([first], archived), ['1 0/2000100-0/4000000']);
+    assert.deepEqual(spans([first, last], archived), ['1 0/2000100-0/4000000', '1 0/7000100-0/9000000']);
+    assert.deepEqual(
+      recoverableSpans([first, last], archived, segmentBytes).map(({ lastCommitTime }) => lastCommitTime),
+      [7n, 9n],
+    );
+    const asMinimal = { ...backup('0/5000028', '0/5000100'), walLevel: 'minimal' };
+    assert.deepEqual(spans([asMinimal], archived), []);
+    assert.deepEqual(gaps([first, last], archived), []);
+  });
+
   it('begins where the first backup of each run of WAL has ended', () => {
     const archived = catalogue(['1 0/1000000-0/5000000', '1 0/7000000-0/9000000']);
     assert.deepEqual(spans([], archived), []);

@@ -27,20 +27,36 @@ export interface WalGap {
   readonly toLsn: Lsn;
 }
 
-/** Each archived range from the first moment in it that a backup leads to. */
+/**
+ * Each archived range from the first moment in it that a backup leads to; before and after a barrier for itself. From a
+ * backup of a server whose wal_level was minimal nothing is replayed.
+ */
 export function recoverableSpans(
   backups: readonly BackupRecord[],
-  catalogue: WalCatalogue,
+  archived: WalCatalogue,
   segmentBytes: number,
 ): RecoverableSpan[] {
   const found: RecoverableSpan[] = [];
+  const leading = backups.filter(({ walLevel }) => walLevel !== 'minimal');
+  const catalogue = { ...archived, ranges: archived.ranges.flatMap(betweenBarriers) };
   for (const range of catalogue.ranges) {
-    const from = reachedFrom(range, backups, catalogue, segmentBytes);
+    const from = reachedFrom(range, leading, catalogue, segmentBytes);
     if (!from) continue;
     const { timeline, endLsn: toLsn, firstCommitTime, lastCommitTime } = range;
     found.push({ timeline, fromLsn: from.lsn, toLsn, backup: from.backup, firstCommitTime, lastCommitTime });
   }
   return found;
+}
+
+function betweenBarriers(range: WalRange): WalRange[] {
+  const { barriers = [], ...whole } = range;
+  const pieces: WalRange[] = [];
+  let rest: WalRange = whole;
+  for (const { lsn, lastCommitTime } of barriers) {
+    pieces.push({ ...rest, endLsn: lsn, lastCommitTime });
+    rest = { ...rest, startLsn: lsn, firstCommitTime: undefined };
+  }
+  return [...pieces, rest];
 }
 
 interface Reached {

@@ -35,6 +35,13 @@ const anySummary: fc.Arbitrary<SegmentSummary> = fc
       tailMayTell: fc.boolean(),
       mayMakeTablespace: fc.boolean(),
       restorePoints: fc.array(fc.string({ unit: 'grapheme', maxLength: 20 }), { maxLength: 4 }),
+      barriers: fc.array(
+        fc.record(
+          { atBytes: fc.nat(1_073_741_824), lastCommitTime: fc.option(time, { nil: undefined }) },
+          { noNullPrototype: true },
+        ),
+        { maxLength: 3 },
+      ),
     },
     { noNullPrototype: true },
   )
@@ -137,6 +144,29 @@ describe('the summary of an index', () => {
       (index) => summarize(index).tailMayTell,
     );
     assert.deepEqual(tells, [false, true, true, false, true]);
+  });
+
+  it('says where wal_level became minimal, and which commit came before', () => {
+    const commits = withEnds(['commit', 30n], ['abort', 40n], ['commit', 50n]);
+    const at = (offset: number): SegmentIndex['startLsn'] => (commits.startLsn + BigInt(offset)) as Commit['lsn'];
+    const events: readonly WalEvent[] = [
+      { kind: 'parameter-change', lsn: at(16), walLevel: 'replica' },
+      { kind: 'checkpoint-redo', lsn: at(24), walLevel: 'minimal' },
+      { kind: 'parameter-change', lsn: at(80), walLevel: 'minimal' },
+    ];
+    assert.deepEqual(summarize({ ...commits, events }).barriers, [{ atBytes: 80, lastCommitTime: 30n }]);
+    assert.deepEqual(summarize({ ...made, events }).barriers, [{ atBytes: 80, lastCommitTime: undefined }]);
+    const crossing = (info: number, level: number, lengthBytes: number): unknown => {
+      const bytes = new Uint8Array(52);
+      bytes.set([info, 0], 16);
+      bytes[46] = level;
+      const tail = { lsn: at(200), bytes: bytes.subarray(0, lengthBytes) };
+      return summarize({ ...commits, tail }).barriers.map(({ atBytes }) => atBytes);
+    };
+    assert.deepEqual(crossing(0x60, 0, 48), [200]);
+    assert.deepEqual(crossing(0x60, 1, 48), []);
+    assert.deepEqual(crossing(0x60, 1, 40), [200], 'the level lies in the next segment');
+    assert.deepEqual(crossing(0x20, 0, 48), []);
   });
 
   it('rules out that a tablespace is made only where that is certain', () => {

@@ -1,6 +1,7 @@
 import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import type { RestorePoint, SegmentEnding, SegmentIndex } from '../wal/segment-index.ts';
+import { barriersOf, decodeBarriers, encodeBarriers, type SegmentBarrier } from './barriers.ts';
 
 /**
  * What a catalogue has to know of a segment: some tens of bytes, where its index has thousands. Times are
@@ -22,11 +23,13 @@ export interface SegmentSummary {
   /** Whether a record that begins in it may make a tablespace; `false` only where it is certain that none does. */
   readonly mayMakeTablespace: boolean;
   readonly restorePoints: readonly string[];
+  /** In order. */
+  readonly barriers: readonly SegmentBarrier[];
 }
 
 const endings: readonly SegmentEnding[] = ['full', 'switch', 'end-of-wal'];
 const format = 1;
-const flags = { commits: 4, ends: 8, readable: 16, tailMayTell: 32, noTablespace: 64 } as const;
+const flags = { commits: 4, ends: 8, readable: 16, tailMayTell: 32, noTablespace: 64, barriers: 128 } as const;
 
 /** Resource managers whose records end transactions or name restore points: XLOG and Transaction. */
 const tellingManagers = new Set([0, 1]);
@@ -60,6 +63,7 @@ export function summarize(index: SegmentIndex): SegmentSummary {
     tailMayTell: tailMayBeOf(index, tellingManagers),
     mayMakeTablespace: mayMakeTablespace(index),
     restorePoints: index.restorePoints.map((point: RestorePoint) => point.name),
+    barriers: barriersOf(index),
   };
 }
 
@@ -75,7 +79,7 @@ function mayMakeTablespace(index: SegmentIndex): boolean {
 }
 
 export function encodeSummary(summary: SegmentSummary, into: ByteWriter): void {
-  const { firstCommitTime, lastCommitTime, latestEndTime, restorePoints } = summary;
+  const { firstCommitTime, lastCommitTime, latestEndTime, restorePoints, barriers } = summary;
   into.u8(format);
   into.u8(
     endings.indexOf(summary.ending) |
@@ -83,13 +87,15 @@ export function encodeSummary(summary: SegmentSummary, into: ByteWriter): void {
       (latestEndTime === undefined ? 0 : flags.ends) |
       (summary.readable ? flags.readable : 0) |
       (summary.tailMayTell ? flags.tailMayTell : 0) |
-      (summary.mayMakeTablespace ? 0 : flags.noTablespace),
+      (summary.mayMakeTablespace ? 0 : flags.noTablespace) |
+      (barriers.length === 0 ? 0 : flags.barriers),
   );
   into.varint(summary.usedBytes);
   if (firstCommitTime !== undefined) into.i64(firstCommitTime).i64(lastCommitTime ?? firstCommitTime);
   if (latestEndTime !== undefined) into.i64(latestEndTime);
   into.varint(restorePoints.length);
   for (const name of restorePoints) into.text(name);
+  if (barriers.length > 0) encodeBarriers(barriers, into);
 }
 
 /** Fails through its reader on what `encodeSummary` cannot have made. */
@@ -97,7 +103,6 @@ export function decodeSummary(reader: BoundedReader): SegmentSummary {
   const found = reader.u8();
   if (found !== format) reader.fail(`a summary of format ${found} where ${format} is expected`);
   const head = reader.u8();
-  if (head > 127) reader.fail('unknown bits');
   const ending = endings[head & 3] ?? reader.fail('an unknown ending');
   const usedBytes = reader.varint();
   const hasCommits = (head & flags.commits) !== 0;
@@ -106,6 +111,7 @@ export function decodeSummary(reader: BoundedReader): SegmentSummary {
   const latestEndTime = (head & flags.ends) === 0 ? undefined : reader.i64();
   const count = reader.varint();
   if (count > reader.remaining) reader.fail(`${count} restore points in ${reader.remaining} bytes`);
+  const restorePoints = Array.from({ length: count }, () => reader.text());
   return {
     firstCommitTime,
     lastCommitTime,
@@ -115,6 +121,7 @@ export function decodeSummary(reader: BoundedReader): SegmentSummary {
     readable: (head & flags.readable) !== 0,
     tailMayTell: (head & flags.tailMayTell) !== 0,
     mayMakeTablespace: (head & flags.noTablespace) === 0,
-    restorePoints: Array.from({ length: count }, () => reader.text()),
+    restorePoints,
+    barriers: (head & flags.barriers) === 0 ? [] : decodeBarriers(reader),
   };
 }

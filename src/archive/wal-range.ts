@@ -1,6 +1,7 @@
 import { lsn, type Lsn } from '../postgres/lsn.ts';
 import { segmentNumber, segmentStart, type SegmentNumber } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
+import type { Barrier } from './barriers.ts';
 import type { LogRun } from './log-span.ts';
 
 /** A run of WAL of one timeline that can be replayed without a gap. Times: microseconds since 2000-01-01 UTC. */
@@ -13,6 +14,8 @@ export interface WalRange {
   readonly wholeEndLsn: Lsn;
   readonly firstCommitTime: bigint | undefined;
   readonly lastCommitTime: bigint | undefined;
+  /** In order; absent where there are none: replay passes through the whole of it. */
+  readonly barriers?: readonly Barrier[];
 }
 
 interface OpenRange {
@@ -24,6 +27,7 @@ interface OpenRange {
   endLsn: Lsn | undefined;
   firstCommitTime: bigint | undefined;
   lastCommitTime: bigint | undefined;
+  barriers: Barrier[];
 }
 
 /** Joins the runs of logs, which come in order, into ranges. */
@@ -42,7 +46,11 @@ export class RangeBuilder {
     const first = segmentNumber(firstOfLog + BigInt(place));
     const next = segmentNumber(first + BigInt(segments));
     const endLsn = usedBytes === undefined ? undefined : this.#position(next, segments, usedBytes);
-    const added: OpenRange = { timeline: of, first, next, endLsn, firstCommitTime, lastCommitTime };
+    const barriers = (run.barriers ?? []).map((barrier): Barrier => ({
+      lsn: this.#position(segmentNumber(firstOfLog + BigInt(barrier.place)), 0, barrier.atBytes),
+      lastCommitTime: barrier.lastCommitTime,
+    }));
+    const added: OpenRange = { timeline: of, first, next, endLsn, firstCommitTime, lastCommitTime, barriers };
     if (segments === 0) this.#beginnings.push(added);
     else if (!goOn(this.#ranges.at(-1), added)) this.#ranges.push(added);
   }
@@ -63,13 +71,14 @@ export class RangeBuilder {
     }
     return this.#ranges
       .toSorted((a, b) => a.timeline - b.timeline || Number(a.first - b.first))
-      .map(({ timeline, first, next, endLsn, firstCommitTime, lastCommitTime }) => ({
+      .map(({ timeline, first, next, endLsn, firstCommitTime, lastCommitTime, barriers }) => ({
         timeline,
         startLsn: segmentStart(first, this.#segmentBytes),
         endLsn: endLsn ?? segmentStart(next, this.#segmentBytes),
         wholeEndLsn: segmentStart(next, this.#segmentBytes),
         firstCommitTime,
         lastCommitTime,
+        ...(barriers.length > 0 ? { barriers } : {}),
       }));
   }
 }
@@ -79,6 +88,9 @@ function goOn(range: OpenRange | undefined, added: OpenRange): boolean {
   if (range?.timeline !== added.timeline || range.next !== added.first || range.endLsn !== undefined) return false;
   range.next = added.next;
   range.endLsn = added.endLsn;
+  for (const { lsn: at, lastCommitTime } of added.barriers) {
+    range.barriers.push({ lsn: at, lastCommitTime: lastCommitTime ?? range.lastCommitTime });
+  }
   range.firstCommitTime ??= added.firstCommitTime;
   range.lastCommitTime = added.lastCommitTime ?? range.lastCommitTime;
   return true;

@@ -16,12 +16,13 @@ function isOfPrimary({ temperature, fromStandby }: BackupRecord): boolean {
 
 /**
  * Whether the copy is started as the cluster itself would have been, without recovery and on its own timeline: where
- * nothing is archived that goes on from it, and where PostgreSQL would not let it (wal_level = minimal). A standby's
+ * nothing is archived that goes on from it and can be replayed, and where PostgreSQL would not let it (wal_level = minimal). A standby's
  * copy would then work beside its primary on one timeline; it always gets one of its own.
  */
 export function startsAsItWas(backup: BackupRecord, reach: Reach): boolean {
   if (!isOfPrimary(backup)) return false;
-  return cannotRecover(backup) || (reach.lsn === parseLsn(backup.endLsn) && reach.complete);
+  if (cannotRecover(backup)) return true;
+  return reach.lsn === parseLsn(backup.endLsn) && (reach.complete || reach.atBarrier === true);
 }
 
 /** Whether WAL can be replayed that goes on from it. */

@@ -7,7 +7,7 @@ import { formatTimestamp } from '../wal/transaction-time.ts';
 import { commit, index } from '../../test/support/indexed-wal.ts';
 import { identifier, mebibyte, nameOf, testArchive, walSegment } from '../../test/support/test-archive.ts';
 import { backupRecord } from '../../test/support/test-repository.ts';
-import { WalBuilder, i64 } from '../../test/support/wal-builder.ts';
+import { WalBuilder, i64, u32 } from '../../test/support/wal-builder.ts';
 import { planTargetIn } from './plan-target.ts';
 import type { RestorePlan } from './restore-plan.ts';
 import { parseTarget, type TargetOptions } from './target.ts';
@@ -47,7 +47,12 @@ function segmentsFrom(first: number, last: number, onTimeline = 1): [number, Buf
   return Array.from({ length: last - first + 1 }, (_, i) => [first + i, segmentOf(first + i, onTimeline)]);
 }
 
-function segmentOf(number: number, onTimeline = 1, times: readonly bigint[] = [at(number), at(number + 0.5)]): Buffer {
+function segmentOf(
+  number: number,
+  onTimeline = 1,
+  times: readonly bigint[] = [at(number), at(number + 0.5)],
+  walLevels: readonly number[] = [],
+): Buffer {
   const builder = new WalBuilder({
     startLsn: BigInt(number * mebibyte),
     segmentBytes: mebibyte,
@@ -56,6 +61,9 @@ function segmentOf(number: number, onTimeline = 1, times: readonly bigint[] = [a
   });
   builder.fillTo(0x8000);
   for (const [i, time] of times.entries()) commit(builder, number * 10 + i, time);
+  for (const level of walLevels) {
+    builder.record({ resourceManager: 0, info: 0x60, main: u32(100, 8, 10, 0, 64, level, 0) });
+  }
   builder.fillTo(mebibyte - 32).filler(32);
   return builder.segment;
 }
@@ -129,6 +137,46 @@ describe('the backup for a target', () => {
     const logical = backupRecord('dump', { kind: 'logical', startLsn: '', endLsn: '' });
     await refusal({ ...two, backups: [logical] }, {});
   });
+});
+
+describe('WAL of a server whose wal_level was minimal for a while', () => {
+  // behind the commits of segment 5: minimal, and replica once more
+  const times = [at(5), at(5.5)];
+  const segments = [...segmentsFrom(2, 4), [5, segmentOf(5, 1, times, [0, 1])] as const, ...segmentsFrom(6, 9)];
+  const made: Made = { backups: [backupIn(2), backupIn(7)], segments };
+  const [first] = made.backups;
+  const made5 = index(new WalBuilder({ segmentBytes: mebibyte }), segmentOf(5, 1, times, [0, 1]));
+  const barrier = made5.events.find(({ kind }) => kind === 'parameter-change')?.lsn ?? lsn(0n);
+  const before = formatLsn(barrier);
+
+  it('is recovered to what lies before it, and from a later backup', async () => {
+    assert.equal((await plan(made, { targetTime: timeOf(5.2) })).backup.id, 'backup-2');
+    assert.equal((await plan(made, { targetXid: '51' })).backup.id, 'backup-2');
+    assert.equal((await plan(made, {})).backup.id, 'backup-7');
+    assert.equal((await plan(made, { targetTime: timeOf(8.2) })).backup.id, 'backup-7');
+    assert.equal((await plan(made, { targetImmediate: true }, first)).reachableLsn, barrier);
+    const last = await plan(made, { targetLsn: before, targetExclusive: true });
+    assert.deepEqual([last.backup.id, last.stop.kind === 'record' && last.stop.lsn], ['backup-2', barrier]);
+  });
+
+  const refused: readonly (readonly [TargetOptions, boolean])[] = [
+    [{ targetTime: timeOf(5.5) }, false],
+    [{ targetTime: timeOf(6.2) }, false],
+    [{ targetXid: '60' }, false],
+    [{ targetLsn: before }, false],
+    [{ targetLsn: '0/600100' }, false],
+    [{}, true],
+    [{ targetTime: timeOf(8.2) }, true],
+  ];
+  for (const [options, isNamed] of refused) {
+    it(`is refused, with the nearest moments: ${JSON.stringify(options)}`, async () => {
+      const error = await refusal(made, options, isNamed ? first : undefined);
+      assert.match(error.message, new RegExp(`wal_level was minimal from ${before} on`));
+      assert.match(error.hint ?? '', new RegExp(`just before it, .*: --target-lsn ${before} --target-exclusive`));
+      assert.equal(error.exitStatus, 4);
+      if (!isNamed) assert.match(error.hint ?? '', /behind it from .* on: backup-7/);
+    });
+  }
 });
 
 describe('where recovery will stop', () => {

@@ -14,6 +14,7 @@ import {
   noBackup,
   pathTo,
   replayableUntil,
+  timelineAt,
   unreachable,
   type PathPart,
   type Reach,
@@ -107,8 +108,8 @@ function positionsOf(backup: BackupRecord): Pick<Candidate, 'timeline' | 'startL
 }
 
 function reachOf(path: readonly PathPart[], catalogue: WalCatalogue, backup: BackupRecord): Reach {
-  const { timeline, startLsn } = positionsOf(backup);
-  return replayableUntil(path, catalogue.ranges, { timeline, lsn: startLsn });
+  const { timeline, startLsn, endLsn } = positionsOf(backup);
+  return replayableUntil(path, catalogue.ranges, { timeline, lsn: startLsn, consistentLsn: endLsn });
 }
 
 /** Whether the WAL that makes the backup consistent is there. */
@@ -120,6 +121,12 @@ async function planLatest(planning: Planning): Promise<RestorePlan> {
   const candidate = planning.usable.findLast(isConsistent);
   if (!candidate) throw noneConsistent(planning);
   const { backup, reach } = candidate;
+  if (reach.atBarrier && !cannotRecover(backup)) {
+    throw unreachable(planning.request, beyondBarrier(candidate), {
+      ...reachable(planning),
+      suggestions: besideBarrier(planning, candidate),
+    });
+  }
   if (startsAsItWas(backup, reach)) return madeAsItWas(planning, candidate);
   const gap = `the archive has a gap after ${formatLsn(reach.lsn)}: what was committed later is not recovered`;
   return made(planning, candidate, { kind: 'end' }, reach.complete ? [] : [gap]);
@@ -166,6 +173,7 @@ interface TooEarly {
 async function planRecord(planning: Planning, request: RecordRequest): Promise<RestorePlan> {
   let tooEarly: TooEarly | undefined;
   let absent: Absent | undefined;
+  let barred: Candidate | undefined;
   let newer: { readonly candidate: Candidate; readonly stop: FoundStop } | undefined;
   for (const candidate of planning.usable.toReversed()) {
     if (!isConsistent(candidate) || cannotRecover(candidate.backup)) continue;
@@ -173,6 +181,7 @@ async function planRecord(planning: Planning, request: RecordRequest): Promise<R
     newer = { candidate, stop };
     if (stop.kind === 'absent') {
       absent ??= stop;
+      if (candidate.reach.atBarrier) barred ??= candidate;
     } else if (liesInCopy(candidate.backup, stop, request) || holdsLater(candidate.backup, request)) {
       tooEarly = { candidate, stop };
     } else {
@@ -181,11 +190,25 @@ async function planRecord(planning: Planning, request: RecordRequest): Promise<R
     }
   }
   if (!tooEarly && !absent) throw noneConsistent(planning, request);
-  const reasons = [absent?.reason, tooEarly && whyTooEarly(tooEarly, request)].filter((reason) => reason !== undefined);
-  throw unreachable(request, reasons.join('; '), {
+  const reasons = [barred ? beyondBarrier(barred) : absent?.reason, tooEarly && whyTooEarly(tooEarly, request)];
+  const suggestions = tooEarly ? [] : (absent?.suggestions ?? []);
+  throw unreachable(request, reasons.filter((reason) => reason !== undefined).join('; '), {
     ...reachable(planning),
-    suggestions: tooEarly ? [] : (absent?.suggestions ?? []),
+    suggestions: barred ? besideBarrier(planning, barred) : suggestions,
   });
+}
+
+function beyondBarrier({ backup, reach }: Candidate): string {
+  return `wal_level was minimal from ${formatLsn(reach.lsn)} on, and PostgreSQL refuses to replay WAL from there in a recovery from ${backup.id}`;
+}
+
+/** The nearest moments before a barrier and after it. */
+function besideBarrier({ usable }: Planning, { reach }: Candidate): string[] {
+  const next = usable.find((candidate) => candidate.startLsn >= reach.lsn && isConsistent(candidate));
+  return [
+    `just before it, ${describeMoment(reach.lsn, reach.time)}: --target-lsn ${formatLsn(reach.lsn)} --target-exclusive`,
+    ...(next ? [`behind it from ${next.backup.stoppedAt} (${next.backup.endLsn}) on: ${next.backup.id}`] : []),
+  ];
 }
 
 /**
@@ -212,6 +235,11 @@ async function stopFrom(
   const isSearched = newer && request.target.kind !== 'lsn' && newer.candidate.startLsn <= reach.lsn;
   const until = isSearched ? newer.candidate.startLsn : reach.lsn;
   const stop = await findStop(wal, path, { request, from: { timeline, lsn: startLsn }, until });
+  // The record of the barrier is not replayed, but recovery may stop before it.
+  const { target } = request;
+  if (stop.kind === 'absent' && reach.atBarrier && target.kind === 'lsn' && !request.inclusive && target.lsn <= until) {
+    return { kind: 'record', lsn: until, timeline: timelineAt(path, until), time: undefined, warnings: [] };
+  }
   return stop.kind === 'absent' && isSearched ? newer.stop : stop;
 }
 

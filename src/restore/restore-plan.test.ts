@@ -50,7 +50,9 @@ function range(of: number, startLsn: string, endLsn: string, lastCommitTime?: bi
 
 const path = (to: number): ReturnType<typeof pathTo> => pathTo(timeline(to), histories);
 const reachOf = (to: number, ranges: readonly WalRange[], from = '0/2000028', on = 1): string => {
-  const { lsn, complete } = replayableUntil(path(to), ranges, { timeline: timeline(on), lsn: parseLsn(from) });
+  const start = { timeline: timeline(on), lsn: parseLsn(from), consistentLsn: parseLsn(from) };
+  const { lsn, complete, atBarrier } = replayableUntil(path(to), ranges, start);
+  if (atBarrier) return `${lsn.toString(16)}, at a barrier`;
   return `${lsn.toString(16)}${complete ? '' : ', and more behind a gap'}`;
 };
 
@@ -158,9 +160,34 @@ describe('how far WAL can be replayed', () => {
 
   it('tells the time of the last commit on the way', () => {
     const ranges = [range(1, '0/2000000', '0/6000000', 10n), range(2, '0/5000000', '0/7000000', 20n)];
-    const from = { timeline: timeline(1), lsn: parseLsn('0/2000028') };
+    const from = { timeline: timeline(1), lsn: parseLsn('0/2000028'), consistentLsn: parseLsn('0/2000100') };
     assert.equal(replayableUntil(path(2), ranges, from).time, 20n);
     assert.equal(replayableUntil(path(1), ranges, from).time, 10n);
+  });
+
+  it('ends at the first barrier behind the backup, also in what a timeline has copied of its parent', () => {
+    const barred = (made: WalRange, ...at: readonly string[]): WalRange => ({
+      ...made,
+      barriers: at.map((text) => ({ lsn: parseLsn(text), lastCommitTime: 5n })),
+    });
+    const own = barred(range(1, '0/2000000', '0/6000000', 10n), '0/2000020', '0/3000100', '0/4000000');
+    assert.equal(reachOf(1, [own]), '3000100, at a barrier');
+    assert.equal(reachOf(1, [own], '0/3000108'), '4000000, at a barrier');
+    assert.equal(reachOf(1, [own], '0/4000008'), '6000000');
+    const start = { timeline: timeline(1), lsn: parseLsn('0/2000028'), consistentLsn: parseLsn('0/3000108') };
+    assert.deepEqual(replayableUntil(path(1), [own], start), {
+      lsn: parseLsn('0/4000000'),
+      time: 5n,
+      complete: false,
+      atBarrier: true,
+    });
+    // left at 0/5000100, so that what lies behind that is of no account
+    const parent = range(1, '0/2000000', '0/5000000');
+    const child = (at: string): WalRange => barred(range(2, '0/5000000', '0/7000000'), at);
+    assert.equal(reachOf(2, [parent, child('0/5000080')]), '5000080, at a barrier');
+    assert.equal(reachOf(2, [parent, child('0/6000000')]), '6000000, at a barrier');
+    const longer = barred(range(1, '0/2000000', '0/6000000'), '0/5000200');
+    assert.equal(reachOf(2, [longer, range(2, '0/5000000', '0/7000000')]), '7000000');
   });
 });
 

@@ -146,19 +146,22 @@ export interface Reach {
   readonly lsn: Lsn;
   /** Of the last commit on the way, as far as the catalogue tells. */
   readonly time: bigint | undefined;
-  /** Whether that is all there is on the path: no WAL lies behind a gap. */
+  /** Whether that is all there is on the path: no WAL lies behind a gap or a barrier. */
   readonly complete: boolean;
+  /** Whether it ends before a record that PostgreSQL refuses to replay, instead of with the WAL. */
+  readonly atBarrier?: true;
 }
 
 /**
- * How far WAL can be replayed from `from` along the path without a gap. Where a timeline goes over into the next
+ * How far WAL can be replayed from `from` along the path without a gap, and up to which barrier behind `consistentLsn`: one
+ * within a backup is of a server that had crashed, and is replayed as that server would have. Where a timeline goes over into the next
  * one, PostgreSQL reads the segment of the switch under the new timeline's name, which begins with a copy of
  * what the old one had (XLogFileReadAnyTLI): the old one's own may never have been archived whole.
  */
 export function replayableUntil(
   path: readonly PathPart[],
   ranges: readonly WalRange[],
-  from: { readonly timeline: Timeline; readonly lsn: Lsn },
+  from: { readonly timeline: Timeline; readonly lsn: Lsn; readonly consistentLsn: Lsn },
 ): Reach {
   const parts = path.slice(path.findIndex((part) => part.timeline === from.timeline));
   let at = from.lsn;
@@ -167,21 +170,34 @@ export function replayableUntil(
     const range = ranges.find(({ timeline, startLsn, endLsn }) => {
       return timeline === part.timeline && startLsn <= at && endLsn > at;
     });
+    const before = time;
     time = range?.lastCommitTime ?? time;
     const end = range?.endLsn ?? at;
     const later = parts.slice(i + 1).map(({ timeline }) => timeline);
     const isBehind = (lsn: Lsn): boolean => {
       return ranges.some((other) => other.startLsn > lsn && [part.timeline, ...later].includes(other.timeline));
     };
-    if (part.endLsn === undefined) return { lsn: end, time, complete: !isBehind(end) };
+    // A later timeline begins with a copy of what its parent had of the segment.
+    const barrier = ranges
+      .filter(({ timeline }) => [part.timeline, ...later].includes(timeline))
+      .flatMap(({ barriers = [] }) => barriers)
+      .filter(({ lsn }) => lsn >= at && lsn >= from.consistentLsn)
+      .toSorted((a, b) => Number(a.lsn - b.lsn))[0];
+    const upTo = (reached: Lsn): Reach | undefined => {
+      if (!barrier || barrier.lsn >= reached) return undefined;
+      return { lsn: barrier.lsn, time: barrier.lastCommitTime ?? before, complete: false, atBarrier: true };
+    };
+    if (part.endLsn === undefined) return upTo(end) ?? { lsn: end, time, complete: !isBehind(end) };
     const switchLsn = part.endLsn;
     const goesOn = ranges.some(({ timeline, startLsn, endLsn }) => {
       return later.includes(timeline) && startLsn <= end && endLsn > startLsn && startLsn <= switchLsn;
     });
     if (!goesOn) {
       const reached = end < switchLsn ? end : switchLsn;
-      return { lsn: reached, time, complete: !isBehind(reached) };
+      return upTo(reached) ?? { lsn: reached, time, complete: !isBehind(reached) };
     }
+    const stopped = upTo(switchLsn);
+    if (stopped) return stopped;
     at = switchLsn;
   }
   return { lsn: at, time, complete: true };

@@ -82,6 +82,7 @@ describe('a second reader, written from the document alone, finds in the archive
         commitTimes: [1000n, 900n],
         latestEnd: 1000n,
         restorePoints: ['before the upgrade'],
+        barriers: [{ atBytes: 32, lastCommitTime: undefined }],
       },
     ]);
     const { problem: _, ...whole } = indexOf(6);
@@ -114,6 +115,7 @@ describe('a second reader, written from the document alone, finds in the archive
   it('what there is of 256 logs', async () => {
     const { store, reader } = await archive(gibibyte);
     const times = { firstCommitTime: 5n, lastCommitTime: -6n };
+    const barrier = { atBytes: 96, lastCommitTime: 4n };
     const none = { firstCommitTime: undefined, lastCommitTime: undefined };
     const group: Group = Array.from({ length: 256 }, (_, log): LogSpan | undefined => {
       switch (log) {
@@ -127,6 +129,8 @@ describe('a second reader, written from the document alone, finds in the archive
             runs: [
               { place: 0, segments: 1, usedBytes: 4096, ...none },
               { place: 1, segments: 3, usedBytes: undefined, ...times },
+              { place: 0, segments: 4, usedBytes: undefined, ...none, barriers: [{ place: 3, ...barrier }] },
+              { place: 0, segments: 4, usedBytes: undefined, ...times, barriers: [{ place: 2, ...barrier }] },
             ],
           };
         case 255:
@@ -144,11 +148,13 @@ describe('a second reader, written from the document alone, finds in the archive
         (span) =>
           span && {
             contents: span.contents ?? '',
-            runs: span.runs.map(({ place, segments, usedBytes, firstCommitTime, lastCommitTime }) => ({
+            runs: span.runs.map(({ place, segments, usedBytes, firstCommitTime, lastCommitTime, barriers = [] }) => ({
               place,
               segments,
               usedBytes,
               commitTimes: firstCommitTime === undefined ? undefined : [firstCommitTime, lastCommitTime],
+              barriers: barriers.map(({ atBytes, lastCommitTime: time }) => ({ atBytes, lastCommitTime: time })),
+              places: barriers.map((one) => one.place),
             })),
           },
       ),
@@ -180,7 +186,7 @@ function indexOf(number: number): SegmentIndex {
       previousTimeline: timeline(2),
       walLevel: 'minimal',
     },
-    { kind: 'parameter-change', lsn: at(32), walLevel: 'logical' },
+    { kind: 'parameter-change', lsn: at(32), walLevel: 'minimal' },
     { kind: 'full-page-writes', lsn: at(40), enabled: true },
     { kind: 'backup-end', lsn: at(48), startLsn: at(8) },
     { kind: 'switch', lsn: at(56) },

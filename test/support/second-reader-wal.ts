@@ -11,6 +11,12 @@ export interface SummaryRead {
   readonly commitTimes: readonly [bigint, bigint] | undefined;
   readonly latestEnd: bigint | undefined;
   readonly restorePoints: readonly string[];
+  readonly barriers: readonly BarrierRead[];
+}
+
+interface BarrierRead {
+  readonly atBytes: number;
+  readonly lastCommitTime: bigint | undefined;
 }
 
 export interface IndexRead {
@@ -58,7 +64,12 @@ function readSummary(reader: Bytes): SummaryRead {
     commitTimes,
     latestEnd,
     restorePoints: Array.from({ length: reader.count() }, () => reader.text()),
+    barriers: head & 128 ? Array.from({ length: reader.count() }, () => readBarrier(reader)) : [],
   };
+}
+
+function readBarrier(reader: Bytes): BarrierRead {
+  return { atBytes: reader.varint(), lastCommitTime: reader.u8() === 1 ? i64(reader) : undefined };
 }
 
 export interface RunRead {
@@ -66,6 +77,9 @@ export interface RunRead {
   readonly segments: number;
   readonly usedBytes: number | undefined;
   readonly commitTimes: readonly [bigint, bigint] | undefined;
+  readonly barriers: readonly BarrierRead[];
+  /** Of the segments of the barriers. */
+  readonly places: readonly number[];
 }
 
 /** For each of its logs what is known: nothing, that it is whole and unbroken, or its runs. */
@@ -81,7 +95,8 @@ export function readGroup(
     if (kind === 0) return undefined;
     if (kind < 3) {
       const commitTimes = kind === 2 ? ([i64(reader), i64(reader)] as const) : undefined;
-      return { contents: '', runs: [{ place: 0, segments: segmentsPerLog, usedBytes: undefined, commitTimes }] };
+      const whole = { place: 0, segments: segmentsPerLog, usedBytes: undefined, commitTimes };
+      return { contents: '', runs: [{ ...whole, barriers: [], places: [] }] };
     }
     const contents = kind === 4 ? reader.take(16).toString('hex') : '';
     return { contents, runs: Array.from({ length: reader.count() }, () => readRun(reader)) };
@@ -92,8 +107,11 @@ export function readGroup(
 
 function readRun(reader: Bytes): RunRead {
   const [place, segments, used] = [reader.varint(), reader.varint(), reader.varint()];
-  const commitTimes = reader.u8() === 1 ? ([i64(reader), i64(reader)] as const) : undefined;
-  return { place, segments, usedBytes: used === 0 ? undefined : used - 1, commitTimes };
+  const head = reader.u8();
+  const commitTimes = head & 1 ? ([i64(reader), i64(reader)] as const) : undefined;
+  const barriers = head & 2 ? Array.from({ length: reader.count() }, () => readBarrier(reader)) : [];
+  const places = barriers.map(() => reader.varint());
+  return { place, segments, usedBytes: used === 0 ? undefined : used - 1, commitTimes, barriers, places };
 }
 
 const i64 = (reader: Bytes): bigint => reader.take(8).readBigInt64LE();
