@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { archiveCommandScript } from '../archive/archive-command.ts';
 import type { ClusterConfig } from '../config/config.ts';
 import { isErrno } from '../errors/pgrecall-error.ts';
@@ -30,9 +30,14 @@ export function writeArchiveScript(
     stateDirectory: cluster.stateDirectory,
     dataDirectory: options.dataDirectory,
   });
+  return writeScript(path, text, options);
+}
+
+/** The same for any script that a server calls, whose text is given. */
+export function writeScript(path: string, text: string, options: { readonly plan: boolean }): boolean {
   if (isThere(path, text)) return false;
   if (options.plan) return true;
-  mkdirSync(cluster.stateDirectory, { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.tmp`;
   writeFileSync(temporary, text);
   chmodSync(temporary, 0o700);

@@ -1,4 +1,5 @@
 import type { CommandSpec, OptionSpec } from './command.ts';
+import { patroniCommands } from './patroni-commands.ts';
 
 const cluster = '<cluster>';
 
@@ -187,6 +188,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: async () => (await import('./resume.ts')).runResume,
   },
+  ...patroniCommands({ targets, jobs }),
   {
     name: 'wal push',
     group: 'WAL',

@@ -37,6 +37,11 @@ export interface ExecuteRestoreOptions {
   readonly over?: RestoreOver | undefined;
   /** Databases that are not wanted (selected-databases.ts); none unless said. */
   readonly leftOut?: readonly Database[];
+  /**
+   * For a member of a cluster whose manager says how it recovers and whom it follows: no settings of ours, and a signal
+   * that keeps it from opening by itself until then.
+   */
+  readonly standby?: boolean;
   /** Text of the script that `settings.restoreCommand` runs, and where it goes. */
   readonly script: { readonly path: string; readonly text: string };
   readonly owner: (user: string, group: string) => Owner | undefined;
@@ -148,19 +153,20 @@ async function bringLocalWal(options: ExecuteRestoreOptions, segmentBytes: numbe
 }
 
 function writeRecoveryFiles(options: ExecuteRestoreOptions): void {
-  const { directory, script, leftOut = [] } = options;
+  const { directory, script, standby = false, leftOut = [] } = options;
   const owner = dataOwner(options);
-  const recovery = options.plan.startsAsItWas === true ? undefined : options.plan;
+  const recovery = standby || options.plan.startsAsItWas === true ? undefined : options.plan;
   const scripts = dirname(script.path);
   writing(scripts, () => mkdirSync(scripts, { recursive: true, mode: 0o700 }));
   giveTo(owner, [scripts]);
-  if (recovery) writeDurably(script.path, script.text, { mode: 0o700, owner });
+  if (recovery || standby) writeDurably(script.path, script.text, { mode: 0o700, owner });
   if (leftOut.length > 0) writeDurably(leftOutNotePath(directory), leftOutNote(leftOut), { owner });
   const auto = join(directory, 'postgresql.auto.conf');
   const previous = existsSync(auto) ? readFileSync(auto, 'utf8') : '';
   const more = { ...options.settings.more, ...(leftOut.length > 0 ? leftOutSettings : {}) };
   writeDurably(auto, withRecoverySettings(previous, { ...options.settings, more, recovery }), { owner });
   if (recovery) writeDurably(join(directory, 'recovery.signal'), '', { owner });
+  if (standby) writeDurably(join(directory, 'standby.signal'), '', { owner });
 }
 
 /** As root, what a restore writes of itself belongs to whoever owns the rest. */
