@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from 'node:fs';
 import { readControlFile } from '../backup/read-control-file.ts';
-import { connectionOptions } from '../connection/connection-uri.ts';
+import { connectionCandidates } from '../connection/connection-uri.ts';
 import type { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError, hasCode, isErrno } from '../errors/pgrecall-error.ts';
 import { supportedMajors } from '../postgres/version.ts';
@@ -84,11 +84,10 @@ export function locateDataDirectory(configured: string | undefined, server: Serv
  * where neither is on this machine.
  */
 export function serverUser(dataDirectory: string | undefined, connection: string): Owner | undefined {
-  const { host, port } = connectionOptions(connection);
-  const paths = [
-    ...(dataDirectory === undefined ? [] : [dataDirectory]),
-    ...(host.startsWith('/') ? [`${host}/.s.PGSQL.${port}`] : []),
-  ];
+  const sockets = connectionCandidates(connection)
+    .hosts.filter(({ host }) => host.startsWith('/'))
+    .map(({ host, port }) => `${host}/.s.PGSQL.${port}`);
+  const paths = [...(dataDirectory === undefined ? [] : [dataDirectory]), ...sockets];
   for (const path of paths) {
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat) return { uid: stat.uid, gid: stat.gid };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { hasCode } from '../errors/pgrecall-error.ts';
-import { connectionOptions, holdsPassword } from './connection-uri.ts';
+import { connectionCandidates, connectionOptions, connectionTo, holdsPassword } from './connection-uri.ts';
 
 const read = (text: string, env: NodeJS.ProcessEnv = {}) => connectionOptions(text, env);
 
@@ -49,6 +49,46 @@ describe('a connection', () => {
     assert.deepEqual(read('host=a port=1 user=b dbname=c', env), { host: 'a', port: 1, user: 'b', database: 'c' });
   });
 
+  it('names several hosts as libpq takes them', () => {
+    const candidates = (text: string, env: NodeJS.ProcessEnv = {}): unknown => {
+      const { hosts, wanted } = connectionCandidates(text, env);
+      return [hosts.map(({ host, port }) => `${host}:${port}`).join(' '), wanted];
+    };
+    for (const [text, expected] of [
+      ['postgresql://u:p@a:1,b:2,c/d?target_session_attrs=read-write', ['a:1 b:2 c:5432', 'read-write']],
+      ['postgresql://a,[::1]:7/d', ['a:5432 ::1:7', 'any']],
+      ['postgresql://%2Frun%2Fpg,b/d', ['/run/pg:5432 b:5432', 'any']],
+      ['postgresql:///d?host=a,b&port=6&target_session_attrs=standby', ['a:6 b:6', 'standby']],
+      ['host=a,b,c port=1,2,3 target_session_attrs=prefer-standby', ['a:1 b:2 c:3', 'prefer-standby']],
+      ['host=a,b hostaddr=10.0.0.1,10.0.0.2', ['10.0.0.1:5432 10.0.0.2:5432', 'any']],
+      ['host=a,b port=1,', ['a:1 b:5432', 'any']],
+    ] as const) {
+      assert.deepEqual(candidates(text), expected, text);
+    }
+    const env = { PGHOST: 'a,b', PGPORT: '1,2', PGTARGETSESSIONATTRS: 'primary' };
+    assert.deepEqual(candidates('user=u', env), ['a:1 b:2', 'primary']);
+    const { user, password, database } = connectionOptions('postgresql://u:p@a:1,b:2/d', {});
+    assert.deepEqual({ user, password, database }, { user: 'u', password: 'p', database: 'd' });
+    assert.deepEqual(connectionOptions('postgresql://u:p@a:1,b:2/d', {}), {
+      host: 'a',
+      port: 1,
+      user: 'u',
+      password: 'p',
+      database: 'd',
+    });
+  });
+
+  it('leads to one server of several when that is named', () => {
+    const one = connectionTo(
+      "host=a,b hostaddr=10.0.0.1,10.0.0.2 user=u password='it\\'s' dbname='a b' target_session_attrs=read-write",
+      { host: '/run/p g', port: 7 },
+    );
+    assert.deepEqual(connectionCandidates(one, {}), {
+      hosts: [{ host: '/run/p g', port: 7, user: 'u', password: "it's", database: 'a b' }],
+      wanted: 'any',
+    });
+  });
+
   it('asks for TLS as sslmode says, and never over a socket', (t) => {
     const directory = mkdtempSync(join(tmpdir(), 'pgrecall-tls-'));
     t.after(() => rmSync(directory, { recursive: true }));
@@ -68,8 +108,10 @@ describe('a connection', () => {
   it('is refused where it might lead elsewhere than meant, without being repeated', () => {
     for (const text of [
       'postgresql://u:s3cret@h:port/d',
-      'postgresql://u:s3cret@a,b/d',
-      'host=a,b password=s3cret',
+      'postgresql://u:s3cret@a:1,b:2,c:x/d',
+      'host=a,b port=1,2,3 password=s3cret',
+      'host=a,b hostaddr=10.0.0.1 password=s3cret',
+      'host=a,b target_session_attrs=leader password=s3cret',
       'host=h port=0 password=s3cret',
       'host=h port=70000',
       'host=h sslmode=always password=s3cret',

@@ -5,8 +5,9 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 
 /*
  * Connections as libpq takes them (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-CONNSTRING): a URI, or
- * `host=… port=…` words with quotes; what is missing comes from PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE. What we
- * do not know is refused: passed over, it could lead to another server than the one that was meant.
+ * `host=… port=…` words with quotes; what is missing comes from PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE. Several
+ * hosts are tried in their order until one has the role that target_session_attrs wants. What we do not know is refused:
+ * passed over, it could lead to another server than the one that was meant.
  */
 
 export interface ConnectionOptions {
@@ -27,32 +28,68 @@ export interface TlsOptions {
   readonly key?: string;
 }
 
+const targetAttributes = ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby'] as const;
+
+/** Which of several hosts is wanted. */
+export type TargetAttributes = (typeof targetAttributes)[number];
+
+/** Hosts in the order in which they are tried. */
+export interface ConnectionCandidates {
+  readonly hosts: readonly ConnectionOptions[];
+  readonly wanted: TargetAttributes;
+}
+
 const socketDirectories = ['/var/run/postgresql', '/run/postgresql', '/tmp'];
 
 const knownWords = new Set([
   ...['host', 'hostaddr', 'port', 'user', 'password', 'dbname', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey'],
+  'target_session_attrs',
   // These have no say in which server is reached, and as whom.
   ...['application_name', 'fallback_application_name', 'client_encoding', 'connect_timeout', 'tcp_user_timeout'],
   ...['keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'gssencmode', 'channel_binding'],
 ]);
 
-/** Throws `config-invalid` where it cannot be read; what stands there is in no message, it may be a password. */
+/**
+ * Of the first host, where there are several: all others have the same user, database and password. Throws
+ * `config-invalid` where it cannot be read; what stands there is in no message, it may be a password.
+ */
 export function connectionOptions(text: string, env: NodeJS.ProcessEnv = process.env): ConnectionOptions {
+  const [first] = connectionCandidates(text, env).hosts;
+  if (!first) throw unreadable('it names no host');
+  return first;
+}
+
+/** Throws as `connectionOptions` does. */
+export function connectionCandidates(text: string, env: NodeJS.ProcessEnv = process.env): ConnectionCandidates {
   const words = connectionWords(text);
   const user = words['user'] ?? env['PGUSER'] ?? userInfo().username;
-  const port = readPort(words['port'] ?? env['PGPORT'] ?? '5432');
-  const host = words['hostaddr'] ?? words['host'] ?? env['PGHOST'] ?? defaultHost(port);
-  if (host.includes(',')) throw unreadable('it names several hosts, and a backup is of one server');
+  const database = words['dbname'] ?? env['PGDATABASE'] ?? 'postgres';
   const { password } = words;
-  const ssl = host.startsWith('/') ? undefined : tlsOptions(words, env);
-  return {
-    host,
-    port,
-    user,
-    database: words['dbname'] ?? env['PGDATABASE'] ?? 'postgres',
-    ...(password === undefined ? {} : { password }),
-    ...(ssl === undefined ? {} : { ssl }),
-  };
+  const hosts = readAddresses(words, env).map(({ host, port }): ConnectionOptions => {
+    const ssl = host.startsWith('/') ? undefined : tlsOptions(words, env);
+    return {
+      host,
+      port,
+      user,
+      database,
+      ...(password === undefined ? {} : { password }),
+      ...(ssl === undefined ? {} : { ssl }),
+    };
+  });
+  return { hosts, wanted: readWanted(words['target_session_attrs'] ?? env['PGTARGETSESSIONATTRS'] ?? 'any') };
+}
+
+/** The same connection to one server, which was found by other means. Throws as `connectionOptions` does. */
+export function connectionTo(
+  text: string,
+  server: { readonly host: string; readonly port: number },
+  env: NodeJS.ProcessEnv = process.env,
+): string {
+  const { hostaddr: _address, target_session_attrs: _wanted, ...words } = connectionWords(text);
+  const { user, database } = connectionOptions(text, env);
+  return Object.entries({ ...words, user, dbname: database, host: server.host, port: String(server.port) })
+    .map(([word, value]) => `${word}='${(value ?? '').replaceAll(/[\\']/g, '\\$&')}'`)
+    .join(' ');
 }
 
 /** What stands there, by libpq's names for it. Throws `config-invalid`. */
@@ -83,9 +120,10 @@ function fromUri(text: string): Words {
   const at = text.indexOf('?');
   const [address, query] = at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
   try {
-    const { host, port, user, password, database } = parse(address);
+    const { first, hosts, ports } = splitHosts(address);
+    const { host, port, user, password, database } = parse(first);
     const words: Record<string, string> = {};
-    const parts = { host, port, user, password, dbname: database };
+    const parts = { host: hosts ?? host, port: ports ?? port, user, password, dbname: database };
     for (const [name, value] of Object.entries(parts)) if (value) words[name] = value;
     for (const pair of query.split('&')) {
       const [name = '', value = ''] = pair.split(/=(.*)/s).map((part) => decodeURIComponent(part));
@@ -95,6 +133,27 @@ function fromUri(text: string): Words {
   } catch {
     throw unreadable('it is not a URI that can be read');
   }
+}
+
+/** `user@a:1,b:2/db` is no URI to anybody but libpq: the hosts as lists, and the address with none. */
+function splitHosts(address: string): {
+  readonly first: string;
+  readonly hosts?: string;
+  readonly ports?: string;
+} {
+  const match = /^(\w+:\/\/(?:[^/]*@)?)([^/@]*)(.*)$/s.exec(address);
+  const [, before = '', list = '', after = ''] = match ?? [];
+  if (!list.includes(',')) return { first: address };
+  const parts = list.split(',').map((part) => /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/s.exec(part));
+  if (parts.includes(null)) throw unreadable('it is not a URI that can be read');
+  const hosts = parts.map((part) => decodeURIComponent((part?.[1] ?? '').replaceAll(/^\[|\]$/g, '')));
+  const ports = parts.map((part) => part?.[2] ?? '');
+  return {
+    // A host for the URI's sake.
+    first: `${before}host${after}`,
+    hosts: hosts.join(','),
+    ...(ports.every((port) => port === '') ? {} : { ports: ports.join(',') }),
+  };
 }
 
 function fromKeyValue(text: string): Words {
@@ -107,6 +166,28 @@ function fromKeyValue(text: string): Words {
   }
   if (text.slice(end).trim() !== '') throw unreadable('it is neither a URI nor key=value words');
   return Object.fromEntries(Object.entries(words).filter(([, value]) => value !== ''));
+}
+
+/** hostaddr, host and port may each be a list: of one length, or a single port for all. */
+function readAddresses(words: Words, env: NodeJS.ProcessEnv): { readonly host: string; readonly port: number }[] {
+  const names = (words['hostaddr'] ?? words['host'] ?? env['PGHOST'] ?? '').split(',');
+  const ports = (words['port'] ?? env['PGPORT'] ?? '').split(',');
+  const unequal =
+    (ports.length > 1 && ports.length !== names.length) ||
+    (words['hostaddr'] !== undefined &&
+      words['host'] !== undefined &&
+      words['host'].split(',').length !== names.length);
+  if (unequal) throw unreadable('it does not name as many ports and addresses as hosts');
+  return names.map((name, index) => {
+    const port = readPort((ports.length === 1 ? ports[0] : ports[index]) || '5432');
+    return { host: name === '' ? defaultHost(port) : name, port };
+  });
+}
+
+function readWanted(text: string): TargetAttributes {
+  const wanted = targetAttributes.find((known) => known === text);
+  if (wanted) return wanted;
+  throw unreadable(`target_session_attrs is "${text}"; expected ${targetAttributes.join(', ')}`);
 }
 
 function readPort(text: string): number {

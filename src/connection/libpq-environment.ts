@@ -1,4 +1,4 @@
-import { connectionOptions, connectionWords } from './connection-uri.ts';
+import { connectionCandidates, connectionWords } from './connection-uri.ts';
 
 /*
  * A connection as PostgreSQL's own programs take it from their environment
@@ -29,7 +29,8 @@ export interface LibpqEnvironmentOptions {
 /** `env` with what leads to the same server as `SqlSession` does. Throws `config-invalid`. */
 export function libpqEnvironment(connection: string, options: LibpqEnvironmentOptions): NodeJS.ProcessEnv {
   const { env, applicationName } = options;
-  const { host, port, user, database } = connectionOptions(connection, env);
+  const { hosts, wanted } = connectionCandidates(connection, env);
+  const [first] = hosts;
   const words = connectionWords(connection);
   const set: Record<string, string> = {};
   for (const [word, variable] of Object.entries(variables)) {
@@ -39,10 +40,11 @@ export function libpqEnvironment(connection: string, options: LibpqEnvironmentOp
   return {
     ...withoutOthers(env),
     ...set,
-    PGHOST: words['host'] ?? host,
-    PGPORT: String(port),
-    PGUSER: user,
-    PGDATABASE: options.database ?? database,
+    PGHOST: words['host'] ?? hosts.map(({ host }) => host).join(','),
+    PGPORT: hosts.map(({ port }) => port).join(','),
+    PGTARGETSESSIONATTRS: wanted,
+    PGUSER: first?.user,
+    PGDATABASE: options.database ?? first?.database,
     PGAPPNAME: applicationName,
     // What the programs say is read.
     LC_ALL: 'C.UTF-8',

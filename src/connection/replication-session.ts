@@ -6,8 +6,10 @@ import { startReplication, type StartReplication } from '../protocol/replication
 import { decodeNextTimeline, type NextTimeline, type ResultSet } from '../protocol/replication-result.ts';
 import { BaseBackupStream } from './base-backup-stream.ts';
 import { readResults } from './command-results.ts';
-import { connectionOptions } from './connection-uri.ts';
+import { chooseHost, type HostSession, type ServerRole } from './choose-host.ts';
+import { connectionCandidates, type ConnectionOptions } from './connection-uri.ts';
 import { ReplicationChannel } from './replication-channel.ts';
+import { watchRole } from './server-role.ts';
 import { WalStream } from './wal-stream.ts';
 
 export interface ReplicationSessionOptions {
@@ -29,16 +31,30 @@ export type StartedReplication =
  * `pg` connects and authenticates (TLS, SCRAM, .pgpass); from then on the messages are framed here, because pg
  * knows no CopyBoth and would hand every message on through an event.
  */
-export class ReplicationSession {
+export class ReplicationSession implements HostSession {
   readonly #channel: ReplicationChannel;
 
-  private constructor(channel: ReplicationChannel) {
+  /** As it was when the session began. */
+  readonly role: ServerRole;
+
+  private constructor(channel: ReplicationChannel, role: ServerRole) {
     this.#channel = channel;
+    this.role = role;
   }
 
-  /** Throws `connection`, or `server-rights` where the user may not replicate. The password is in no message. */
+  /**
+   * With several hosts, to the first that is wanted. Throws `connection`, or `server-rights` where the user may not
+   * replicate. The password is in no message.
+   */
   static async connect(options: ReplicationSessionOptions): Promise<ReplicationSession> {
-    const client = new Client(clientConfig(options));
+    return chooseHost(connectionCandidates(options.connection), async (host) =>
+      ReplicationSession.#connectTo(host, options),
+    );
+  }
+
+  static async #connectTo(host: ConnectionOptions, options: ReplicationSessionOptions): Promise<ReplicationSession> {
+    const client = new Client(clientConfig(host, options));
+    const role = watchRole(client);
     let channel: ReplicationChannel | undefined;
     let lost: Error | undefined;
     client.on('error', (error) => {
@@ -52,7 +68,7 @@ export class ReplicationSession {
       throw connectFailure(client, lost ?? error);
     }
     channel = new ReplicationChannel(client.connection.stream);
-    return new ReplicationSession(channel);
+    return new ReplicationSession(channel, role());
   }
 
   /** Runs one command. Throws `connection`, `server-rights` or `server-refused` (with `details.sqlState`). */
@@ -106,9 +122,12 @@ export class ReplicationSession {
   }
 }
 
-function clientConfig(options: ReplicationSessionOptions): ClientConfig & { readonly replication: string } {
+function clientConfig(
+  host: ConnectionOptions,
+  options: ReplicationSessionOptions,
+): ClientConfig & { readonly replication: string } {
   return {
-    ...connectionOptions(options.connection),
+    ...host,
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 30_000,
     keepAlive: true,

@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { connectionOptions } from './connection-uri.ts';
+import { chooseHost, type HostSession, type ServerRole } from './choose-host.ts';
+import { connectionCandidates, type ConnectionOptions } from './connection-uri.ts';
+import { watchRole } from './server-role.ts';
 
 /*
  * A session for SQL, over the `pg` library. Errors never show the password: they name host, port, user and
@@ -18,17 +20,26 @@ export interface ConnectOptions {
 
 const defaultConnectTimeoutMs = 10_000;
 
-export class SqlSession {
+export class SqlSession implements HostSession {
   readonly #client: pg.Client;
   /** `150018` for 15.18. */
   readonly serverVersion: number;
+  /** As it was when the session began. */
+  readonly role: ServerRole;
+  /** For messages: where the server was found. */
+  readonly address: string;
   readonly #lostListeners: ((error: Error) => void)[] = [];
   #lost: Error | undefined;
   #closing = false;
 
-  private constructor(client: pg.Client, serverVersion: number) {
+  private constructor(
+    client: pg.Client,
+    facts: { readonly serverVersion: number; readonly role: ServerRole; readonly address: string },
+  ) {
     this.#client = client;
-    this.serverVersion = serverVersion;
+    this.serverVersion = facts.serverVersion;
+    this.role = facts.role;
+    this.address = facts.address;
     const lose = (error: Error): void => {
       if (this.#closing || this.#lost) return;
       this.#lost = error;
@@ -38,16 +49,20 @@ export class SqlSession {
     client.on('end', () => lose(new Error('the connection was closed')));
   }
 
-  /** Throws `connection`, and the signal's reason. */
+  /** With several hosts, to the first that is wanted. Throws `connection`, and the signal's reason. */
   static async connect(uri: string, options: ConnectOptions = {}): Promise<SqlSession> {
-    const named = connectionOptions(uri);
-    const resolved = { ...named, database: options.database ?? named.database };
+    return chooseHost(connectionCandidates(uri), async (host) => SqlSession.#connectTo(host, options));
+  }
+
+  static async #connectTo(host: ConnectionOptions, options: ConnectOptions): Promise<SqlSession> {
+    const resolved = { ...host, database: options.database ?? host.database };
     const client = new pg.Client({
       ...resolved,
       application_name: options.applicationName ?? 'pgrecall',
       connectionTimeoutMillis: options.connectTimeoutMs ?? defaultConnectTimeoutMs,
       keepAlive: true,
     });
+    const role = watchRole(client);
     const { signal } = options;
     signal?.throwIfAborted();
     const giveUp = (): void => socketOf(client).destroy();
@@ -61,7 +76,8 @@ export class SqlSession {
       await client.query("SET DateStyle = 'ISO'; SET TimeZone = 'UTC'");
       // A superuser's setting; refused in one statement with the others, it would take those back.
       await client.query("SET lc_messages = 'C'").catch(() => undefined);
-      return new SqlSession(client, Number(rows[0]?.version));
+      const address = `${host.host}:${host.port}`;
+      return new SqlSession(client, { serverVersion: Number(rows[0]?.version), role: role(), address });
     } catch (error) {
       await client.end().catch(() => undefined);
       throw signal?.aborted ? signal.reason : connectionError(error, resolved);
