@@ -40,8 +40,7 @@ export interface ChangedBlocks {
 
 /**
  * `unfit`: why WAL cannot tell, for the user. `missing`: the segment to archive first, if that is all that it takes.
- * `otherWal`: what is archived is, or may be, not what this server wrote between the two positions; then LSNs of its pages
- * say nothing either.
+ * `otherWal`: what is archived is, or may be, not what this server wrote between the two positions.
  */
 export type Evidence =
   | { readonly changed: ChangedBlocks }

@@ -6,8 +6,8 @@ import type { BackupRecord } from '../repository/backup-record.ts';
  * On which backup another one builds. A file map names the blobs that hold a file, whoever wrote them; so a backup that
  * finds a page unchanged names the blob that an earlier one, its reference, stored it in.
  *
- * What WAL and page LSNs tell of changes since the reference holds only where the cluster is a direct continuation of
- * what the reference copied: an ancestor. Contents can be compared with any reference.
+ * What WAL tells of changes since the reference holds only where the cluster is a direct continuation of what the reference
+ * copied: an ancestor. Contents can be compared with any reference.
  */
 
 /** Where a backup starts, or a position before that. */
@@ -70,7 +70,7 @@ function isAncestor(record: BackupRecord, { history, startLsn }: StartPlace): bo
   return left !== undefined && endLsn <= left.switchLsn;
 }
 
-/** Why what WAL and page LSNs say of changes since `record` does not count, if it does not; contents are compared then. */
+/** Why what WAL and times of files say of changes since `record` does not count, if it does not; contents are compared then. */
 export function unfitness(record: BackupRecord, start: StartPlace): string | undefined {
   const { history, startLsn, dataChecksums } = start;
   if (!isAncestor(record, start)) {

@@ -1,4 +1,3 @@
-import type { Lsn } from '../postgres/lsn.ts';
 import type { PackedMap } from './packed-map.ts';
 import type { FinishedPack } from './pack-output.ts';
 
@@ -6,10 +5,7 @@ import type { FinishedPack } from './pack-output.ts';
 export const chunkBytes = 262_144;
 
 /** What of a piece is read; see look-at-file.ts. Numbers of blocks count from the piece's beginning. */
-export type PieceLook =
-  | { readonly kind: 'everything' }
-  | { readonly kind: 'newer'; readonly sinceLsn: Lsn }
-  | { readonly kind: 'blocks'; readonly blocks: Uint32Array };
+export type PieceLook = { readonly kind: 'everything' } | { readonly kind: 'blocks'; readonly blocks: Uint32Array };
 
 /** What the reference has of a piece; offsets count from the piece's beginning. */
 export interface PieceBefore {

@@ -31,7 +31,7 @@ export interface WalkedEntry {
   readonly target?: string;
   /** Of a file, where the file system knows when files were born. The time of change is 0 where it was too recent to tell anything. */
   readonly identity?: FileIdentity;
-  /** Of an unlogged relation, and not its init fork: neither WAL nor page LSNs tell of its changes. */
+  /** Of an unlogged relation, and not its init fork: WAL does not tell of its changes. */
   readonly unlogged?: true;
 }
 

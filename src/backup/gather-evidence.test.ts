@@ -112,13 +112,13 @@ describe('what a backup knows of changes since its reference', () => {
     assert.deepEqual(partial, segment(site, 3), 'without what lies behind its end');
   });
 
-  it('is what page LSNs say where a segment is nowhere, and why', async () => {
+  it('is what changed files have where a segment is nowhere, and why', async () => {
     const site = await written();
     using _made = site.made;
     await archive(site, 0, 2);
     keepLocally(site, 3);
     const { evidence, fallback } = await gather(site);
-    assert.deepEqual(evidence, { kind: 'page-lsn', sinceLsn: lsn(firstLsn + 40n) });
+    assert.deepEqual(evidence, { kind: 'files' });
     assert.match(fallback ?? '', new RegExp(`^WAL segment ${nameOf(firstNumber + 1)} is not in the archive`));
   });
 
@@ -159,13 +159,13 @@ describe('what a backup knows of changes since its reference', () => {
     assert.match(fallback ?? '', /no checkpoint at .* another server wrote it/);
   });
 
-  it('is what page LSNs say after a backup of a cluster with wal_level minimal', async () => {
+  it('is what changed files have after a backup of a cluster with wal_level minimal', async () => {
     const site = await written();
     using _made = site.made;
     await archive(site, 0, 1, 2, 3);
     const record: BackupRecord = { ...site.record, walLevel: 'minimal' };
     const { evidence, fallback } = await gather(site, { reference: { record, manifest } });
-    assert.equal(evidence.kind, 'page-lsn');
+    assert.equal(evidence.kind, 'files');
     assert.match(fallback ?? '', /wal_level was minimal when first was taken/);
   });
 });

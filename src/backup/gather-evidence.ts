@@ -17,7 +17,8 @@ import type { Evidence } from './look-at-file.ts';
 import type { Reference } from './reference.ts';
 
 /*
- * How a backup tells what is unchanged since its reference: by WAL, else by page LSNs, else by contents. Each is asked only
+ * How a backup tells what is unchanged since its reference: by WAL, else by which files were changed and their contents, else by
+ * contents alone. Each is asked only
  * where the better one does not tell everything, and the record says why.
  *
  * WAL is wanted up to where this backup starts. A primary finishes its segment when a backup begins (xlog.c,
@@ -29,7 +30,7 @@ export interface EvidenceSources {
   readonly store: WalStore;
   readonly dataDirectory: string;
   readonly reference: Reference;
-  /** Why what WAL and page LSNs say of changes since the reference does not count, if it does not. */
+  /** Why what WAL and times of files say of changes since the reference does not count, if it does not. */
   readonly unfit: string | undefined;
   /** Of the timeline that the backup starts on. */
   readonly history: TimelineHistory;
@@ -60,14 +61,14 @@ export async function gatherEvidence(sources: EvidenceSources): Promise<Gathered
   const { record } = reference;
   if (unfit !== undefined) return { evidence: { kind: 'sums' }, fallback: unfit };
   const sinceLsn = parseLsn(record.startLsn);
-  const byPageLsn = { kind: 'page-lsn', sinceLsn } as const;
+  const byFiles = { kind: 'files' } as const;
   // A cold one says with which it was taken; hot ones are not taken with minimal.
   if (record.walLevel === 'minimal') {
-    return { evidence: byPageLsn, fallback: `wal_level was minimal when ${record.id} was taken` };
+    return { evidence: byFiles, fallback: `wal_level was minimal when ${record.id} was taken` };
   }
   const found = await readWithMissing(sources, sinceLsn);
   if ('unfit' in found) {
-    return { evidence: found.otherWal === true ? { kind: 'sums' } : byPageLsn, fallback: found.unfit };
+    return { evidence: found.otherWal === true ? { kind: 'sums' } : byFiles, fallback: found.unfit };
   }
   return { evidence: { kind: 'wal', changed: found.changed }, fallback: undefined };
 }

@@ -7,7 +7,6 @@ import { readBackup, sameFiles } from '../../test/support/made-up-backup.ts';
 import { MadeUpCluster, madeUpPages } from '../../test/support/made-up-cluster.ts';
 import { blobsOf, changedBlocks, checkSums, MadeUpIncrements } from '../../test/support/made-up-increments.ts';
 import { testRepository } from '../../test/support/test-repository.ts';
-import { lsn } from '../postgres/lsn.ts';
 import { pageBytes } from '../postgres/page.ts';
 import type { Evidence } from './look-at-file.ts';
 
@@ -65,7 +64,7 @@ interface Step {
 }
 
 const stepArbitrary: fc.Arbitrary<Step> = fc.record({
-  evidence: fc.constantFrom('wal', 'wal', 'page-lsn', 'sums', 'all'),
+  evidence: fc.constantFrom('wal', 'wal', 'files', 'sums', 'all'),
   changes: fc.array(fc.record({ path: fc.constantFrom(...relations, ...others), change: changeArbitrary }), {
     maxLength: 6,
   }),
@@ -166,7 +165,7 @@ describe('copies that build on each other', () => {
           const player = new Player(made, i + 1);
           for (const { path, change } of step.changes) player.play(path, change);
           const expected = increments.present();
-          const { id } = await increments.copy(evidenceOf(step, player, i + 1));
+          const { id } = await increments.copy(evidenceOf(step, player));
           sameFiles(onlyFiles(await readBackup(increments.cluster, id)), expected);
           await checkSums(increments.cluster, id);
         }
@@ -227,6 +226,17 @@ describe('a copy that builds on another', () => {
     assert.equal(copied.pagesStored, 1);
   });
 
+  it('has a page of an earlier state of the disk, whatever its LSN: of a file that was written to, all is compared', async () => {
+    using made = new MadeUpCluster();
+    const increments = await firstCopy(made, 100);
+    await sleep(12);
+    writePage(made, 77, madeUpPages(1, { first: 77, seed: 9, pageLsn: 0x10n }));
+    const { id, copied } = await increments.copy({ kind: 'files' });
+    assert.deepEqual(await heapOf(increments, id), readFileSync(made.path(heap)));
+    assert.equal(copied.pagesStored, 1);
+    assert.equal((await increments.copy({ kind: 'files' })).copied.pagesRead, 0, 'what is as it was is not read');
+  });
+
   it('ends a relation that shrinks meanwhile at its first short piece, after one that was not read', async () => {
     using made = new MadeUpCluster();
     const increments = await firstCopy(made, 100);
@@ -240,14 +250,12 @@ describe('a copy that builds on another', () => {
       using made = new MadeUpCluster();
       const increments = await firstCopy(made, 100);
       increments.dataChecksums = dataChecksums;
-      for (const kind of ['wal', 'page-lsn', 'sums'] as const) {
+      for (const kind of ['wal', 'files', 'sums'] as const) {
         for (const bytes of [80, 60, 60 + 1 / 8, 100, 40, 40 + 1 / 2, 0, 100].map((pages) => pages * pageBytes)) {
           await sleep(12);
           truncateSync(made.path(heap), bytes);
-          // Zeros that are new need no mention, and pages keep their LSNs where they are cut.
-          const evidence: Evidence =
-            kind === 'page-lsn' ? { kind, sinceLsn: lsn(0x2000) } : kind === 'wal' ? walNames() : { kind };
-          const { id } = await increments.copy(evidence);
+          // Zeros that are new need no mention.
+          const { id } = await increments.copy(kind === 'wal' ? walNames() : { kind });
           assert.deepEqual(await heapOf(increments, id), readFileSync(made.path(heap)), `${bytes} bytes, ${kind}`);
         }
         made.write(heap, madeUpPages(100));
@@ -295,8 +303,7 @@ describe('a copy that builds on another', () => {
   });
 });
 
-function evidenceOf({ evidence, superfluous }: Step, player: Player, step: number): Evidence {
-  if (evidence === 'page-lsn') return { kind: evidence, sinceLsn: lsn(lsnOf(step)) };
+function evidenceOf({ evidence, superfluous }: Step, player: Player): Evidence {
   if (evidence !== 'wal') return { kind: evidence };
   const changes = new Map<string, readonly number[] | 'whole'>(relations.map((path) => [path, superfluous]));
   for (const [path, blocks] of player.named) {

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { lsn } from '../postgres/lsn.ts';
 import { pageBytes } from '../postgres/page.ts';
 import { entryFlags, type StoredEntry } from '../repository/manifest.ts';
 import { changedBlocks, type MadeUpChanges } from '../../test/support/made-up-increments.ts';
@@ -42,7 +41,6 @@ const wal = (changes: readonly (readonly [string, readonly number[] | 'whole'])[
 });
 
 const blocks = (...numbers: readonly number[]): Look => ({ kind: 'blocks', blocks: Uint32Array.from(numbers) });
-const pageLsn: Evidence = { kind: 'page-lsn', sinceLsn: lsn(0x2000) };
 
 describe('by WAL', () => {
   it('a relation is read where WAL says so, whatever its file looks like', () => {
@@ -91,33 +89,28 @@ describe('by WAL', () => {
   });
 });
 
-describe('by page LSNs', () => {
-  it('a relation is untouched where its file is, and read for newer pages where it is the same one', () => {
-    assert.deepEqual(look({ evidence: pageLsn }), { kind: 'untouched' });
-    const newer: Look = { kind: 'newer', sinceLsn: lsn(0x2000) };
-    assert.deepEqual(look({ evidence: pageLsn, now: { identity: { ...identity, changedMicros: 2100 } } }), newer);
-    assert.deepEqual(look({ evidence: pageLsn, now: { sizeBytes: pageBytes } }), newer);
+describe('by files', () => {
+  const evidence: Evidence = { kind: 'files' };
+
+  it('a relation is untouched where its file is, else everything in it is compared', () => {
+    assert.deepEqual(look({ evidence }), { kind: 'untouched' });
+    for (const changed of [
+      { identity: { ...identity, inode: 9 } },
+      { identity: { ...identity, bornMicros: 9 } },
+      { identity: { ...identity, changedMicros: 2100 } },
+      // the disk was put back
+      { identity: { ...identity, changedMicros: 1900 } },
+      { identity: { ...identity, changedMicros: 0 } },
+      { sizeBytes: pageBytes },
+    ]) {
+      for (const path of [heap, `${heap}_vm`, `${heap}_init`, 'postgresql.conf']) {
+        assert.deepEqual(look({ path, evidence, now: changed }), { kind: 'everything' });
+      }
+    }
   });
 
-  it('a file that was made anew may have pages of any LSN', () => {
-    assert.deepEqual(look({ evidence: pageLsn, now: { identity: { ...identity, inode: 9 } } }), { kind: 'everything' });
-    assert.deepEqual(look({ evidence: pageLsn, now: { identity: { ...identity, bornMicros: 9 } } }), {
-      kind: 'everything',
-    });
-  });
-
-  it('a file that was changed before it was in the reference is of another past: the disk was put back', () => {
-    const earlier = { identity: { ...identity, changedMicros: 1900 } };
-    assert.deepEqual(look({ evidence: pageLsn, now: earlier }), { kind: 'everything' });
-  });
-
-  it('maps have no LSN to go by, and damaged files are looked at again', () => {
-    const changed = { identity: { ...identity, changedMicros: 2100 } };
-    assert.deepEqual(look({ path: `${heap}_vm`, evidence: pageLsn, now: changed }), { kind: 'everything' });
-    assert.deepEqual(look({ evidence: pageLsn, before: { flags: entryFlags.badPageChecksums } }), {
-      kind: 'newer',
-      sinceLsn: lsn(0x2000),
-    });
+  it('damaged files are looked at again', () => {
+    assert.deepEqual(look({ evidence, before: { flags: entryFlags.badPageChecksums } }), { kind: 'everything' });
   });
 });
 

@@ -1,5 +1,4 @@
 import type { ChangedBlocks } from '../archive/changed-blocks.ts';
-import type { Lsn } from '../postgres/lsn.ts';
 import { pageBytes } from '../postgres/page.ts';
 import { parseRelationPath, type RelationFile } from '../postgres/relation-file.ts';
 import { entryFlags, type StoredEntry } from '../repository/manifest.ts';
@@ -12,18 +11,17 @@ import type { WalkedEntry } from './data-directory-walk.ts';
  *
  *  - by WAL: of a relation's main and init fork the blocks that WAL names, and what lies beyond the reference's end. Free
  *    space maps are not fully logged, and visibility maps without block numbers: they count as other files do.
- *  - by page LSNs: of a relation that is the same file (inode and time of birth), the pages newer than the reference's
- *    start. What was made anew, or copied as a file, may have pages with any LSN.
- *  - other files, and unlogged relations, of whose changes neither tells: untouched where it is the same file, nothing has changed it (ctime) and its size is the same.
+ *  - by files, and other files by WAL: untouched where it is the same file (inode and time of birth), nothing has changed it
+ *    (ctime) and its size is the same. Else everything in it is compared. That pages whose LSN lies before the reference's start
+ *    are as they were cannot be said: the disk may have been put back to an earlier state, and without the WAL nobody knows.
  *
  * Pages that had wrong checksums in the reference are looked at again: they may have been mended.
  */
 
 /** How unchanged content is told. Without a reference there is nothing to compare with. */
 export type Evidence =
-  | { readonly kind: 'all' | 'sums' }
-  | { readonly kind: 'wal'; readonly changed: ChangedBlocks }
-  | { readonly kind: 'page-lsn'; readonly sinceLsn: Lsn };
+  | { readonly kind: 'all' | 'files' | 'sums' }
+  | { readonly kind: 'wal'; readonly changed: ChangedBlocks };
 
 export interface EvidenceRules {
   readonly evidence: Evidence;
@@ -35,8 +33,6 @@ export interface EvidenceRules {
 export type Look =
   | { readonly kind: 'untouched' }
   | { readonly kind: 'everything' }
-  /** Everything is read, but only pages count whose LSN is not before `sinceLsn`, or tells nothing. */
-  | { readonly kind: 'newer'; readonly sinceLsn: Lsn }
   /** Numbers of blocks in the file, ascending; maybe none where only its end was cut off. */
   | { readonly kind: 'blocks'; readonly blocks: Uint32Array };
 
@@ -53,12 +49,7 @@ export function lookAtFile(entry: WalkedEntry, before: StoredEntry | undefined, 
     return lookByWal(entry, before, relation, evidence.changed, rules);
   }
   const wasBad = (before.flags & entryFlags.badPageChecksums) !== 0;
-  const same = isSameFile(entry, before);
-  if (same && !wasBad && isUnchanged(entry, before)) return untouched;
-  if (isLogged && relation?.fork === 'main' && same && evidence.kind === 'page-lsn' && !isPutBack(entry, before)) {
-    return { kind: 'newer', sinceLsn: evidence.sinceLsn };
-  }
-  return everything;
+  return !wasBad && isSameFile(entry, before) && isUnchanged(entry, before) ? untouched : everything;
 }
 
 function isSameFile({ identity }: WalkedEntry, { identity: before }: StoredEntry): boolean {
@@ -76,11 +67,6 @@ function isUnchanged(entry: WalkedEntry, before: StoredEntry): boolean {
   return (
     changedMicros !== 0 && changedMicros === before.identity?.changedMicros && entry.sizeBytes === before.sizeBytes
   );
-}
-
-/** Nothing is changed before it was: the disk was put back to an earlier state, or the clock was set back. */
-function isPutBack({ identity }: WalkedEntry, { identity: before }: StoredEntry): boolean {
-  return (identity?.changedMicros ?? 0) !== 0 && (identity?.changedMicros ?? 0) < (before?.changedMicros ?? 0);
 }
 
 function lookByWal(

@@ -1,7 +1,7 @@
 import { assert } from '../errors/pgrecall-error.ts';
 import type { Lsn } from '../postgres/lsn.ts';
 import type { PageKernel } from '../postgres/page-kernel.ts';
-import { pageBytes, readPageLsn } from '../postgres/page.ts';
+import { pageBytes } from '../postgres/page.ts';
 import { crcOfSums, sumBytes, sumsLength } from '../repository/block-sums.ts';
 import type { ExtentReader } from '../repository/extent-reader.ts';
 import type { Extent } from '../repository/file-map.ts';
@@ -149,13 +149,11 @@ class PieceCopy {
     const { at, numbers, lengthBytes } = read;
     this.#pagesRead += numbers.length;
     for (const number of read.bad) this.#badBlocks.add((this.#item.firstBlock ?? 0) + number);
-    const counting = numbers.map((_, i) => i).filter((i) => anyway || this.#counts(read, i));
-    if (counting.length === 0) return;
+    if (numbers.length === 0) return;
     const lengthOf = (i: number): number => Math.min(pageBytes, lengthBytes - i * pageBytes);
     const sums = this.#parts.kernel.sums(at, lengthBytes);
     const stored: number[] = [];
-    for (const i of counting) {
-      const number = numbers[i] ?? 0;
+    for (const [i, number] of numbers.entries()) {
       if (!anyway && this.#sums.isAsBefore(number, lengthOf(i), sums, i * sumBytes)) continue;
       this.#sums.set(number, lengthOf(i), sums, i * sumBytes);
       stored.push(i);
@@ -169,16 +167,6 @@ class PieceCopy {
     }
     for (const i of stored) this.#gatherer.hold(at + i * pageBytes, lengthOf(i), (numbers[i] ?? 0) * pageBytes);
     await this.#gatherer.storeFull();
-  }
-
-  /** Whether a page can be another one than in the reference. */
-  #counts({ at, lengthBytes, numbers, bad }: ReadPages, i: number): boolean {
-    const { look } = this.#item;
-    const number = numbers[i] ?? 0;
-    if (look.kind !== 'newer' || (i + 1) * pageBytes > lengthBytes || !this.#sums.hadBlock(number, pageBytes))
-      return true;
-    const pageLsn = readPageLsn(this.#parts.kernel.buffer, at + i * pageBytes);
-    return pageLsn === 0n || pageLsn >= look.sinceLsn || bad.has(number);
   }
 
   /** The result is whole when the sums have been flushed. */

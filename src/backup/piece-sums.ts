@@ -37,14 +37,14 @@ export class PieceSums {
   }
 
   /** Whether the reference has a block of as many bytes there. */
-  hadBlock(block: number, lengthBytes: number): boolean {
+  #hadBlock(block: number, lengthBytes: number): boolean {
     return this.#before !== undefined && lengthBytes === blockLength(block, this.#before.lengthBytes);
   }
 
   /** Whether the reference has the same content there: a block of as many bytes, and of the sum at `at` of `sums`. */
   isAsBefore(block: number, lengthBytes: number, sums: Uint8Array, at: number): boolean {
     const before = this.#before;
-    if (!before || !this.hadBlock(block, lengthBytes)) return false;
+    if (!before || !this.#hadBlock(block, lengthBytes)) return false;
     const from = block * sumBytes;
     for (let i = 0; i < sumBytes; i += 1) if (before.sums[from + i] !== sums[at + i]) return false;
     return true;

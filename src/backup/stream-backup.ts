@@ -40,7 +40,7 @@ import { writeBackup } from './write-backup.ts';
  * connection the WAL that they need. What comes of it is a backup as any other.
  *
  * The server decides the order of files, and it is no useful one: entries wait as bytes until all have come (entry-shelf.ts). Files
- * have no identity, so that a later increment that goes by page LSNs compares contents instead.
+ * have no identity, so that a later increment that goes by them compares contents instead.
  */
 
 export interface StreamBackupOptions {

@@ -30,7 +30,12 @@ export function reportBackup(record: BackupRecord, context: CliContext): void {
   if (record.reference !== undefined && evidence !== undefined) context.stdout(evidence);
 }
 
-const told = { server: 'by the server', wal: 'by WAL', 'page-lsn': 'by page LSNs', sums: 'by contents' } as const;
+const told = {
+  server: 'by the server',
+  wal: 'by WAL',
+  files: 'by the contents of changed files',
+  sums: 'by contents',
+} as const;
 
 /** What was read and stored, and how it was told what had changed; `undefined` for a backup that does not say. */
 export function describeEvidence(record: BackupRecord): string | undefined {

@@ -44,8 +44,8 @@ export interface BackupRecord {
   readonly dump?: DumpFacts;
   /** The backup whose content it names again where that is unchanged; a full one, too, where it stored only what was lacking. */
   readonly reference?: string;
-  /** How unchanged pages were told; 'all': everything was read and stored; 'server': it sent what had changed. */
-  readonly evidence?: 'all' | 'server' | 'wal' | 'page-lsn' | 'sums';
+  /** How unchanged pages were told; 'all': everything was read and stored; 'server': it sent what had changed; 'files': of those that were changed, the contents. */
+  readonly evidence?: 'all' | 'server' | 'wal' | 'files' | 'sums';
   /** Why not by better evidence, or why it is full: one sentence. */
   readonly fallback?: string;
   /** Pages are 8 KiB of any file. */
@@ -96,7 +96,7 @@ export const checkBackupRecord: Check = fields({
   databases: optional(listOf(fields({ oid: integer(1, 0xffff_ffff), name: text() }))),
   dump: optional(checkDumpFacts),
   reference: optional(matching(/^[A-Za-z0-9._-]{1,128}$/)),
-  evidence: optional(oneOf('all', 'server', 'wal', 'page-lsn', 'sums')),
+  evidence: optional(oneOf('all', 'server', 'wal', 'files', 'sums')),
   fallback: optional(text()),
   pagesRead: optional(integer()),
   pagesStored: optional(integer()),

@@ -95,7 +95,7 @@ for (const major of majors) {
         if (archive === 'off') await wearOut(rig.cluster);
         const incremental = await take('incremental');
         assert.deepEqual([incremental.type, incremental.reference], ['incremental', full.id]);
-        assert.equal(incremental.evidence, archive === 'on' ? 'wal' : 'page-lsn', incremental.fallback);
+        assert.equal(incremental.evidence, archive === 'on' ? 'wal' : 'files', incremental.fallback);
         assert.ok((incremental.pagesStored ?? Infinity) < (full.pagesStored ?? 0) / 2);
         await change(rig.cluster, 300);
         assert.equal((await take('differential')).reference, full.id);
