@@ -53,7 +53,8 @@ export const runDump: RunCommand = async (arguments_, context) => {
         storeInThreads(earlier, {
           access: repositoryForThreads(access),
           cluster: name,
-          jobs,
+          // One stream at a time, unless there are files.
+          jobs: wanted.format === 'directory' ? jobs : 1,
           onProgress: progress.advance,
         }),
       jobs,

@@ -18,8 +18,8 @@ const digestBlobBytes = 65_536;
 
 /**
  * What one thread does for a dump: reads a stream, cuts it, and stores the chunks that no earlier dump has, in packs of its
- * own. All of it in the thread that reads, without handing anything on: the program that writes goes on meanwhile, as far
- * as the pipe has room.
+ * own. All of it in one thread, without handing anything on: the program that writes goes on meanwhile, as far as there is
+ * room (pump-ring.ts).
  */
 export class ChunkStorer {
   readonly #cluster: ClusterRepository;

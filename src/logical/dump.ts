@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs';
 import { chooseId, writeBackup } from '../backup/write-backup.ts';
 import { connectionOptions } from '../connection/connection-uri.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
@@ -15,7 +14,7 @@ import type { ServerDatabase } from './dump-server.ts';
 import { clientCommand, runDump, type DumpOptions, type Dumping } from './dumping.ts';
 import { openEarlierDumps } from './earlier-dumps.ts';
 import { explainFailure } from './explain-failure.ts';
-import { openPipe } from './open-pipe.ts';
+import { openPumpedPipe } from './open-pipe.ts';
 import type { StoredStream } from './store-items.ts';
 
 /*
@@ -105,15 +104,20 @@ async function dumpStream(
   const { programs, selection } = options;
   const words = dumpArguments(format, programs.major, selection);
   const command = clientCommand(options, programs.pgDump, words, database.name);
-  const { reader, writer } = openPipe();
+  await using pipe = openPumpedPipe();
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, failed.signal]);
   const [stored, dumped] = await Promise.allSettled([
     storing
-      .store({ source: { descriptor: reader }, chunkClass: chunkClassOf(database.sizeBytes) })
-      .finally(() => closeSync(reader)),
-    runDump(dumping, database, command, { take: writer }),
+      .store({ source: { pump: pipe.memory }, chunkClass: chunkClassOf(database.sizeBytes) })
+      .catch((error: unknown) => {
+        failed.abort(error);
+        throw error;
+      }),
+    runDump({ ...dumping, options: { ...options, signal } }, database, command, { take: pipe.writer }),
   ]);
   options.signal.throwIfAborted();
-  // Where nobody reads any more, pg_dump fails for that.
+  // Where nothing can be stored any more, pg_dump is ended.
   if (stored.status === 'rejected') throw stored.reason;
   if (dumped.status === 'rejected') throw dumped.reason;
   files.set(dumpPath(database.oid, format), stored.value);

@@ -2,11 +2,12 @@ import type { FinishedPack, StoredBlob } from '../backup/pack-output.ts';
 import type { Extent } from '../repository/file-map.ts';
 import type { ManifestEntry } from '../repository/manifest.ts';
 import type { ChunkClass } from './chunk-cutter.ts';
+import type { PumpMemory } from './pump-ring.ts';
 
 /* What goes to a thread that stores streams, and what comes back; structured-cloneable. */
 
-/** Where a stream comes from: a pipe that is open in this process, a file, or memory. */
-export type StreamSource = { readonly descriptor: number } | { readonly path: string } | { readonly bytes: Uint8Array };
+/** Where a stream comes from: another thread reads it from a pipe; a file; memory. */
+export type StreamSource = { readonly pump: PumpMemory } | { readonly path: string } | { readonly bytes: Uint8Array };
 
 export interface StreamItem {
   readonly source: StreamSource;

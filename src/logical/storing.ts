@@ -37,7 +37,8 @@ export function storeInThreads(earlier: EarlierChunks, { access, cluster, jobs, 
     module: workerModule('store-worker', import.meta.url),
     size: jobs,
     workerData: { access, cluster, known: earlier.known.memory, progress } satisfies StoreWorkerData,
-    asNeeded: true,
+    // One is needed for certain, and takes a while to start.
+    asNeeded: jobs > 1,
   });
   const taken = new BigInt64Array(progress);
   const timer = setInterval(() => onProgress(Number(Atomics.exchange(taken, 0, 0n))), progressMs);

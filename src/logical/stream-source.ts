@@ -1,4 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { PumpRing } from './pump-ring.ts';
 import type { StreamSource } from './store-items.ts';
 
 /** A stream that is read by a thread which has nothing else to do. */
@@ -7,17 +9,10 @@ export interface OpenSource extends Disposable {
   readonly read: (into: Uint8Array, offset: number, end: number) => number;
 }
 
-/** A read of less than this has caught up with who writes. */
-const shortBytes = 32_768;
-/** What a program writes in small pieces is left to gather for so long: a call of the kernel for each costs more. */
-const gatherMs = 0.3;
-/** A pipe holds no more. */
-const mostBytes = 1_048_576;
-
 export function openSource(source: StreamSource): OpenSource {
   if ('bytes' in source) return fromMemory(source.bytes);
-  if ('path' in source) return fromDescriptor(openSync(source.path, 'r'), false);
-  return fromDescriptor(source.descriptor, true);
+  if ('path' in source) return fromFile(source.path);
+  return fromPump(new PumpRing(source.pump));
 }
 
 function fromMemory(bytes: Uint8Array): OpenSource {
@@ -33,18 +28,21 @@ function fromMemory(bytes: Uint8Array): OpenSource {
   };
 }
 
-function fromDescriptor(descriptor: number, isPipe: boolean): OpenSource {
-  const never = new Int32Array(new SharedArrayBuffer(4));
-  let wasShort = false;
+function fromFile(path: string): OpenSource {
+  const descriptor = openSync(path, 'r');
+  return {
+    read: (into, offset, end) => readSync(descriptor, into, offset, end - offset, null),
+    [Symbol.dispose]: () => closeSync(descriptor),
+  };
+}
+
+function fromPump(ring: PumpRing): OpenSource {
   return {
     read: (into, offset, end) => {
-      if (isPipe && wasShort) Atomics.wait(never, 0, 0, gatherMs);
-      const read = readSync(descriptor, into, offset, Math.min(end - offset, mostBytes), null);
-      wasShort = read < shortBytes;
+      const read = ring.take(into, offset, end);
+      if (read < 0) throw new PgrecallError('io', 'what the program wrote could not be read from its pipe');
       return read;
     },
-    [Symbol.dispose]: () => {
-      if (!isPipe) closeSync(descriptor);
-    },
+    [Symbol.dispose]: () => ring.stop(),
   };
 }
