@@ -2,14 +2,19 @@ import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { holdsPassword } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { checkRestoreOptions, checkScript, chooseSource } from '../logical/load-arguments.ts';
+import type { ChosenEntries } from '../logical/choose-entries-plan.ts';
+import { checkRestoreOptions, checkScript, chooseSource, type LoadRights } from '../logical/load-arguments.ts';
+import { qualifiedTag, type LoadEntry } from '../logical/load-entry.ts';
 import { examineTarget, type LoadTargetRequest } from '../logical/load-target.ts';
 import { loadDump } from '../logical/load.ts';
+import { readTableOfContents } from '../logical/read-toc.ts';
+import { selectEntries } from '../logical/select-entries.ts';
 import { findClientPrograms } from '../server/client-programs.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
-import type { RunCommand } from './command.ts';
+import type { Options, RunCommand } from './command.ts';
+import { oneLine } from './dump-report.ts';
 import { formatBytes } from './format.ts';
-import { flagOption, numberOption, requiredPositional, textOption } from './options.ts';
+import { flagOption, listOption, numberOption, requiredPositional, textOption } from './options.ts';
 import { startProgress } from './progress.ts';
 
 /** `pgrecall load CLUSTER DUMP`. */
@@ -35,13 +40,10 @@ export const runLoad: RunCommand = async (arguments_, context) => {
   const sourceName = textOption(options, 'source');
   const source = chooseSource(dump, { target: database, ...(sourceName === undefined ? {} : { source: sourceName }) });
   checkRestoreOptions(rest, dump.format);
-  checkScript(dump);
+  const rights = readRights(options);
+  const only = listOption(options, 'only');
   const jobs = numberOption(options, 'jobs', 1) ?? (dump.format === 'directory' ? config.jobs : 1);
-  if (jobs > 1 && (dump.format === 'plain' || dump.format === 'tar')) {
-    throw new PgrecallError('usage', `--jobs ${jobs}: a dump in the ${dump.format} format loads over one connection`, {
-      hint: 'dump in the custom or directory format to load in parallel',
-    });
-  }
+  if (dump.format === 'plain') checkScript(dump, { jobs, only, rights });
   const request: LoadTargetRequest = {
     connection: to ?? config.connection,
     database,
@@ -54,7 +56,15 @@ export const runLoad: RunCommand = async (arguments_, context) => {
   // pg_restore reads archives of older versions than its own, not of newer ones.
   const serverMajor = Math.max(target.major, Number.parseInt(dump.dumpVersion, 10));
   const programs = await findClientPrograms({ serverMajor, env: context.env, pgBin: config.pgBin });
+  const toc =
+    dump.format === 'plain'
+      ? undefined
+      : await readTableOfContents(cluster, { id: record.id, dump, source, signal: context.signal });
+  const chosen = toc && only.length > 0 ? await selectEntries(only, toc.entries, target, request) : undefined;
+  const entries = chosen && toc?.entries.filter(({ dumpId }) => chosen.ids.has(dumpId));
+  const total = (entries ?? toc?.entries)?.length;
   const progress = startProgress(context, `load into ${database}`);
+  for (const line of chosen ? describeChoice(chosen) : []) context.stderr(line);
   const started = context.now();
   try {
     const sizeBytes = await loadDump({
@@ -66,12 +76,16 @@ export const runLoad: RunCommand = async (arguments_, context) => {
       target,
       programs,
       jobs,
+      ...(entries ? { entries } : {}),
+      rights,
       options: rest,
       env: context.env,
       temporaryDirectory: () => makeTemporaryDirectory(config.stateDirectory),
       now: context.now,
       randomBytes: context.randomBytes,
       onProgress: progress.advance,
+      onObject: (done, what) =>
+        progress.note(`${Math.min(done, total ?? done)} of ${total ?? '?'} objects, ${oneLine(what)}`),
       say: progress.say,
     });
     progress.end();
@@ -87,6 +101,25 @@ export const runLoad: RunCommand = async (arguments_, context) => {
     progress.end();
   }
 };
+
+function readRights(options: Options): LoadRights {
+  const isLeftOut = (name: string, variable: string): boolean =>
+    options[name] === false || flagOption(options, variable);
+  return {
+    noOwner: isLeftOut('owner', 'noOwner'),
+    noPrivileges: isLeftOut('privileges', 'noPrivileges'),
+    role: textOption(options, 'role'),
+  };
+}
+
+/** What comes along unasked, and what cannot. */
+function describeChoice({ needed, leftOut }: ChosenEntries): string[] {
+  const name = (entry: LoadEntry): string => `${entry.kind.toLowerCase()} ${oneLine(qualifiedTag(entry))}`;
+  return [
+    ...(needed.length > 0 ? [`needed, and loaded, too: ${needed.map(name).join(', ')}`] : []),
+    ...leftOut.map((entry) => `left out, since what it refers to is: ${name(entry)}`),
+  ];
+}
 
 /** One that nobody else can look into. */
 function makeTemporaryDirectory(stateDirectory: string): string {

@@ -137,7 +137,7 @@ function toOption(spec: OptionSpec): Option {
   const option = new Option(spec.flags, spec.help);
   if (spec.hidden === true) option.hideHelp();
   if (spec.repeatable === true) {
-    option.argParser((value: string, previous: string[] | undefined) => [...(previous ?? []), value]);
+    option.argParser((value: string, previous: unknown) => [...(Array.isArray(previous) ? previous : []), value]);
   }
   return option;
 }

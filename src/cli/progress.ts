@@ -6,6 +6,8 @@ export interface Progress {
   /** The expected total, once known. */
   readonly total: (bytes: number) => void;
   readonly advance: (bytes: number) => void;
+  /** What goes on now, beside the bytes; told when the line is. */
+  readonly note: (text: string) => void;
   /** Says what goes on now, in place of the bar until the next advance. */
   readonly say: (text: string) => void;
   /** Takes the line away. */
@@ -22,6 +24,7 @@ export function startProgress(context: CliContext, title: string): Progress {
   let doneBytes = 0;
   let drawnMs = context.terminal ? 0 : startedMs;
   let drawn = false;
+  let noted = '';
 
   const line = (nowMs: number): string => {
     const seconds = Math.max((nowMs - startedMs) / 1000, 0.001);
@@ -33,6 +36,7 @@ export function startProgress(context: CliContext, title: string): Progress {
       if (rate > 0) parts.push(`${formatDuration(Math.max(totalBytes - doneBytes, 0) / rate)} left`);
       if (context.terminal) parts.unshift(bar(share));
     }
+    if (noted !== '') parts.push(noted);
     return `${title}  ${parts.join('  ')}`;
   };
   const draw = (text: string): void => {
@@ -40,16 +44,23 @@ export function startProgress(context: CliContext, title: string): Progress {
     else context.stderr(text);
     drawn = true;
   };
+  const drawNowAndThen = (): void => {
+    const nowMs = context.now().getTime();
+    if (nowMs - drawnMs < (context.terminal ? redrawMs : plainLineMs)) return;
+    drawnMs = nowMs;
+    draw(line(nowMs));
+  };
   return {
     total: (bytes) => {
       totalBytes = bytes;
     },
     advance: (bytes) => {
       doneBytes += bytes;
-      const nowMs = context.now().getTime();
-      if (nowMs - drawnMs < (context.terminal ? redrawMs : plainLineMs)) return;
-      drawnMs = nowMs;
-      draw(line(nowMs));
+      drawNowAndThen();
+    },
+    note: (text) => {
+      noted = text;
+      drawNowAndThen();
     },
     say: (text) => draw(`${title}  ${text}`),
     end: () => {

@@ -102,6 +102,8 @@ export const catalogue = define({
   'dump-failed': { kind: 'failed', hint: 'nothing half-made is listed; what the program said stands above' },
   'dump-contents': { kind: 'damage', hint: 'what is stored can be checked with pgrecall verify; dump again' },
   'database-not-empty': { kind: 'failed', hint: 'name another one, or say --force to load into this one all the same' },
+  'object-unknown': { kind: 'usage', hint: 'pgrecall show lists the schemas and tables of a dump' },
+  'objects-lacking': { kind: 'usage' },
   'load-failed': { kind: 'failed', hint: 'what the program said stands above' },
 
   // restore

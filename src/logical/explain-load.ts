@@ -1,5 +1,6 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClientEnding } from './client-process.ts';
+import type { RestoreFailure } from './restore-lines.ts';
 
 /* What psql and pg_restore say when something cannot be loaded, as an administrator would want to be told. */
 
@@ -10,6 +11,10 @@ export interface FailedLoad {
   readonly ending: ClientEnding;
   /** Whether nothing of it is in the database. */
   readonly undone: boolean;
+  /** Counted while it ran; else they are in its lines. */
+  readonly errors?: number;
+  /** The first of them. */
+  readonly failures?: readonly RestoreFailure[];
 }
 
 const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpExecArray) => string }[] = [
@@ -54,17 +59,9 @@ const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpE
   { pattern: /No space left on device/m, hint: () => 'the disk of the target is full' },
 ];
 
-/** Errors that the program has told, as far as its lines were kept; its own count where it gives one. */
-function countErrors(lines: readonly string[]): number {
-  for (const line of lines) {
-    const counted = /errors ignored on restore: (\d+)/.exec(line)?.[1];
-    if (counted !== undefined) return Number(counted);
-  }
-  return lines.filter((line) => isError(line)).length;
-}
-
 /** Gives the error, rather than throwing it. */
-export function explainFailedLoad({ name, database, ending, undone }: FailedLoad): PgrecallError {
+export function explainFailedLoad(failed: FailedLoad): PgrecallError {
+  const { name, database, ending, undone, failures } = failed;
   const { lines, exitStatus, killedBy } = ending;
   const wrongOption = lines.find((line) => /unrecognized option|invalid option|cannot be used together/.test(line));
   if (wrongOption !== undefined) {
@@ -73,7 +70,7 @@ export function explainFailedLoad({ name, database, ending, undone }: FailedLoad
       details: { program: name, database, lines },
     });
   }
-  const errors = countErrors(lines);
+  const errors = failed.errors ?? lines.filter((line) => isError(line)).length;
   const how = killedBy === null ? `ended with status ${exitStatus}` : `was ended by the signal ${killedBy}`;
   const state = undone ? `"${database}" is as it was` : `"${database}" is incomplete`;
   const first = lines.find((line) => isError(line)) ?? lines.at(-1);
@@ -85,7 +82,11 @@ export function explainFailedLoad({ name, database, ending, undone }: FailedLoad
     .find(({ match }) => match !== null);
   return new PgrecallError('load-failed', `${name} ${how}, and ${state}${said}`, {
     ...(found?.match ? { hint: found.hint(found.match) } : {}),
-    details: { program: name, database, exitStatus, signal: killedBy, errors, incomplete: !undone, lines },
+    details: {
+      ...{ program: name, database, exitStatus, signal: killedBy, errors, incomplete: !undone },
+      ...(failures ? { failures } : {}),
+      lines,
+    },
   });
 }
 

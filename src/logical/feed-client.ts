@@ -8,6 +8,8 @@ export interface FeedClientOptions {
   readonly signal: AbortSignal;
   /** Each line of stderr as it comes. What it writes to stdout goes nowhere. */
   readonly onLine: (line: string) => void;
+  /** Lines that are neither told nor kept: they tell of progress. */
+  readonly isPassing?: (line: string) => boolean;
   /** What it reads from stdin, if it reads that; each piece is good until the next is asked for. */
   readonly feed?: AsyncIterable<Uint8Array>;
 }
@@ -19,11 +21,11 @@ export interface FeedClientOptions {
  */
 export async function feedClient(
   { program, arguments: words, env }: ClientCommand,
-  { signal, onLine, feed }: FeedClientOptions,
+  { signal, onLine, isPassing, feed }: FeedClientOptions,
 ): Promise<ClientEnding> {
   signal.throwIfAborted();
   const child = spawn(program, words, { env, stdio: ['pipe', 'ignore', 'pipe'] });
-  const said = new SaidLines(onLine);
+  const said = new SaidLines(onLine, isPassing);
   child.stderr.setEncoding('utf8').on('data', (text: string) => said.add(text));
   const ended = new Promise<Omit<ClientEnding, 'lines'>>((resolve, reject) => {
     child.on('error', (cause) => {

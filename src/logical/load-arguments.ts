@@ -3,7 +3,7 @@ import type { DumpFacts, DumpedDatabase, DumpFormat } from '../repository/dump-f
 
 /** What decides where a dump goes and where it comes from; one letter, or words that end or go on with `=`. */
 const ours =
-  /^(?:--(?:file|format|jobs|dbname|host|port|username|password|no-password|create|list)(?:=|$)|-[fFjdhpUWwCl])/;
+  /^(?:--(?:file|format|jobs|dbname|host|port|username|password|no-password|create|list|use-list|verbose|role)(?:=|$)|-[fFjdhpUWwClLv])/;
 
 /** Throws `usage` for options that pgrecall sets itself, and for any where there is no pg_restore to take them. */
 export function checkRestoreOptions(options: readonly string[], format: DumpFormat): void {
@@ -30,18 +30,39 @@ export function checkRestoreOptions(options: readonly string[], format: DumpForm
   }
 }
 
-/** Of pg_restore, for a file or directory, or without one for its standard input. */
-export function restoreArguments(
-  format: Exclude<DumpFormat, 'plain'>,
-  database: string,
-  options: readonly string[],
-  from?: { readonly path: string; readonly jobs: number },
-): string[] {
+/** Whose the objects are to be. */
+export interface LoadRights {
+  /** Everything belongs to whoever loads, or to `role`. */
+  readonly noOwner: boolean;
+  readonly noPrivileges: boolean;
+  /** `SET ROLE` before anything is made. */
+  readonly role: string | undefined;
+}
+
+export interface RestoreCommand {
+  readonly format: Exclude<DumpFormat, 'plain'>;
+  readonly database: string;
+  readonly rights: LoadRights;
+  readonly options: readonly string[];
+  /** A file with the ids of the entries that are wanted. */
+  readonly listFile: string | undefined;
+  /** A file or directory; without one it is standard input. */
+  readonly from?: { readonly path: string; readonly jobs: number };
+}
+
+/** Of pg_restore. */
+export function restoreArguments({ format, database, rights, options, listFile, from }: RestoreCommand): string[] {
   const letter = { custom: 'c', directory: 'd', tar: 't' }[format];
   return [
     `-F${letter}`,
     '--no-password',
+    // What it does is told by that.
+    '--verbose',
     `--dbname=${connectionWord(database)}`,
+    ...(rights.noOwner ? ['--no-owner'] : []),
+    ...(rights.noPrivileges ? ['--no-privileges'] : []),
+    ...(rights.role === undefined ? [] : [`--role=${rights.role}`]),
+    ...(listFile === undefined ? [] : [`--use-list=${listFile}`]),
     ...(from ? [`--jobs=${from.jobs}`] : []),
     ...options,
     ...(from ? [from.path] : []),
@@ -76,13 +97,37 @@ export function chooseSource(
   });
 }
 
-/** Throws `usage` where a plain dump would not stay in the database that it is loaded into. */
-export function checkScript({ format, options = [] }: DumpFacts): void {
+/** Throws `usage` for what cannot be asked of a plain dump, and for one that would not stay in the database that it is loaded into. */
+export function checkScript(
+  { options = [] }: DumpFacts,
+  asked: { readonly jobs: number; readonly only: readonly string[]; readonly rights: LoadRights },
+): void {
   const creating = options.find((word) => /^(?:--cr|-[abBcCEnNOsStTvxwW]*C)/.test(word));
-  if (format !== 'plain' || creating === undefined) return;
+  if (creating !== undefined) {
+    throw new PgrecallError(
+      'usage',
+      `the dump was made with "${creating}": it would make a database of its own name, and go there`,
+      { hint: 'dump again without that option; load --create makes the database' },
+    );
+  }
+  if (asked.jobs > 1) {
+    throw new PgrecallError('usage', `--jobs ${asked.jobs}: a plain dump is one script, which one connection runs`, {
+      hint: 'dump in another format to load in parallel',
+    });
+  }
+  const { noOwner, noPrivileges, role } = asked.rights;
+  const chosen = [
+    ...(asked.only.length > 0 ? ['--only'] : []),
+    ...(noOwner ? ['--no-owner'] : []),
+    ...(noPrivileges ? ['--no-privileges'] : []),
+    ...(role === undefined ? [] : ['--role']),
+  ];
+  if (chosen.length === 0) return;
   throw new PgrecallError(
     'usage',
-    `the dump was made with "${creating}": it would make a database of its own name, and go there`,
-    { hint: 'dump again without that option; load --create makes the database' },
+    `${chosen.join(', ')}: a plain dump has no table of contents to choose from, and is loaded whole`,
+    {
+      hint: 'dump in another format, or choose when dumping (dump --table, --schema, -- --no-owner)',
+    },
   );
 }

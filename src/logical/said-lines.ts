@@ -5,12 +5,15 @@ const keptCharacters = 2000;
 /** What a program says, in lines, as it comes in pieces; where it is much, the first ones and the last ones. */
 export class SaidLines {
   readonly #onLine: (line: string) => void;
+  readonly #isPassing: (line: string) => boolean;
   readonly #first: string[] = [];
   readonly #last: string[] = [];
   #rest = '';
 
-  constructor(onLine: (line: string) => void) {
+  /** `isPassing`: lines that are neither told nor kept. */
+  constructor(onLine: (line: string) => void, isPassing: (line: string) => boolean = () => false) {
     this.#onLine = onLine;
+    this.#isPassing = isPassing;
   }
 
   add(text: string): void {
@@ -21,7 +24,7 @@ export class SaidLines {
 
   #keep(whole: string): void {
     const line = whole.slice(0, keptCharacters);
-    if (line.trim() === '') return;
+    if (line.trim() === '' || this.#isPassing(line)) return;
     this.#onLine(line);
     if (this.#first.length < keptLines) this.#first.push(line);
     else if (this.#last.push(line) > keptLines) this.#last.shift();

@@ -1,0 +1,111 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { assert } from '../errors/pgrecall-error.ts';
+import type { StoredEntry } from '../repository/manifest.ts';
+import { explainFailedLoad } from './explain-load.ts';
+import { restoreArguments } from './load-arguments.ts';
+import { writeDumpFiles, writeTarMembers } from './load-files.ts';
+import { countedBytes, runLoader, type ArchiveFormat, type LoadOptions } from './loading.ts';
+import { RestoreLines } from './restore-lines.ts';
+
+/*
+ * An archive, through pg_restore: from a pipe, or, where several connections load or the format is a directory, from temporary
+ * files. pg_restore goes on after errors, and counts them.
+ */
+
+/** Throws `load-failed`, and what reading the repository throws. */
+export async function loadArchive(
+  options: LoadOptions,
+  format: ArchiveFormat,
+  files: ReadonlyMap<string, StoredEntry>,
+): Promise<void> {
+  const fromFiles = format === 'directory' || options.jobs > 1;
+  if (!fromFiles && options.entries === undefined) {
+    await restore(options, { format, listFile: undefined, feed: only(files) });
+    return;
+  }
+  const parent = options.temporaryDirectory();
+  try {
+    const listFile = options.entries && writeList(parent, options.entries);
+    if (fromFiles) await loadFiles(options, { format, files, parent, listFile });
+    else await restore(options, { format, listFile, feed: only(files) });
+  } finally {
+    rmSync(parent, { recursive: true, force: true });
+  }
+}
+
+/** For `--use-list`, which reads the ids, and nothing else. */
+function writeList(parent: string, entries: NonNullable<LoadOptions['entries']>): string {
+  const path = join(parent, 'list');
+  writeFileSync(path, entries.map(({ dumpId }) => `${dumpId};\n`).join(''), { mode: 0o600, flag: 'wx' });
+  return path;
+}
+
+interface Files {
+  readonly format: ArchiveFormat;
+  readonly files: ReadonlyMap<string, StoredEntry>;
+  readonly parent: string;
+  readonly listFile: string | undefined;
+}
+
+async function loadFiles(options: LoadOptions, { format, files, parent, listFile }: Files): Promise<void> {
+  const { cluster, request, onProgress, say, jobs, entries } = options;
+  const directory = join(parent, 'dump');
+  const written = { cluster, files: wantedFiles(files, entries), directory, signal: request.signal, onProgress };
+  if (format === 'tar') await writeTarMembers(written);
+  else await writeDumpFiles(written);
+  say(
+    `written to temporary files; pg_restore loads them over ${jobs === 1 ? 'one connection' : `${jobs} connections`}`,
+  );
+  const [name = ''] = files.keys();
+  const path = format === 'custom' ? join(directory, name) : directory;
+  // What a tar archive consists of is what a dump in the directory format is.
+  await restore(options, { format: format === 'tar' ? 'directory' : format, listFile, from: { path, jobs } });
+}
+
+/** Of a directory, without the rows of tables that are not. */
+function wantedFiles(
+  files: ReadonlyMap<string, StoredEntry>,
+  entries: LoadOptions['entries'],
+): ReadonlyMap<string, StoredEntry> {
+  if (!entries || !files.has('toc.dat')) return files;
+  const wanted = new Set(['toc.dat', ...entries.flatMap(({ file }) => file ?? [])]);
+  return new Map([...files].filter(([name]) => wanted.has(name)));
+}
+
+interface Restore {
+  readonly format: ArchiveFormat;
+  readonly listFile: string | undefined;
+  readonly feed?: StoredEntry;
+  readonly from?: { readonly path: string; readonly jobs: number };
+}
+
+async function restore(options: LoadOptions, { format, listFile, feed, from }: Restore): Promise<void> {
+  const { target, programs, rights, onObject, say } = options;
+  const lines = new RestoreLines({ onObject, onLine: say });
+  const words = restoreArguments({
+    format,
+    database: target.database,
+    rights,
+    options: options.options,
+    listFile,
+    ...(from ? { from } : {}),
+  });
+  const ending = await runLoader(options, {
+    program: programs.pgRestore,
+    words,
+    isPassing: (line) => lines.take(line),
+    // They have been told, as far as they are shown.
+    onLine: () => undefined,
+    ...(feed ? { feed: countedBytes(options, feed) } : {}),
+  });
+  if (ending.exitStatus === 0) return;
+  const { errors, failures } = lines;
+  throw explainFailedLoad({ name: 'pg_restore', database: target.database, ending, undone: false, errors, failures });
+}
+
+function only(files: ReadonlyMap<string, StoredEntry>): StoredEntry {
+  const [file] = files.values();
+  assert(file, 'a dump without files');
+  return file;
+}

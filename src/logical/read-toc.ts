@@ -1,0 +1,61 @@
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
+import { listContents } from './list-contents.ts';
+import { isLargeObject, isSetting, type LoadEntry } from './load-entry.ts';
+import type { TocHeader } from './toc-header.ts';
+
+/** What a dump has of one database, as far as it decides how it is loaded. */
+export interface TableOfContents {
+  readonly header: TocHeader;
+  /** In their order, without settings and large objects. */
+  readonly entries: readonly LoadEntry[];
+  /** Entries of large objects, which are not held: before 17 each is several. */
+  readonly largeObjectEntries: number;
+  /** Names of the roles that own something. */
+  readonly owners: ReadonlySet<string>;
+  /** Names of roles, or of whatever else is in double quotes or alone, after GRANT … TO and the like. */
+  readonly grants: readonly string[];
+  /** The `CREATE DATABASE`, where pg_dump has kept it: encoding, locale and provider of the one that was dumped. */
+  readonly createDatabase: string | undefined;
+}
+
+/** Throws `dump-contents`, `object-missing` and what the storage throws. The dump is no plain one. */
+export async function readTableOfContents(
+  cluster: ClusterRepository,
+  asked: {
+    readonly id: string;
+    readonly dump: DumpFacts;
+    readonly source: DumpedDatabase;
+    readonly signal: AbortSignal;
+  },
+): Promise<TableOfContents> {
+  const { id, dump, source, signal } = asked;
+  let header: TocHeader | undefined;
+  const entries: LoadEntry[] = [];
+  const owners = new Set<string>();
+  const grants: string[] = [];
+  let largeObjectEntries = 0;
+  let createDatabase: string | undefined;
+  await listContents(
+    cluster,
+    { id, dump: { ...dump, databases: [source] }, signal },
+    {
+      onArchive: (contents) => void (header = contents.header),
+      onEntry: (entry) => {
+        if (entry.kind === 'DATABASE') createDatabase = entry.definition;
+        if (isSetting(entry)) return;
+        if (entry.owner !== undefined) owners.add(entry.owner);
+        if (isLargeObject(entry)) {
+          largeObjectEntries += 1;
+          return;
+        }
+        if (['ACL', 'DEFAULT ACL', 'POLICY'].includes(entry.kind) && entry.definition) grants.push(entry.definition);
+        const { definition: _definition, dropStatement: _drop, copyStatement: _copy, ...kept } = entry;
+        entries.push(kept);
+      },
+    },
+  );
+  if (!header) throw new PgrecallError('dump-contents', `the dump ${id} has no table of contents`);
+  return { header, entries, largeObjectEntries, owners, grants, createDatabase };
+}
