@@ -46,6 +46,8 @@ export type Evidence =
   | { readonly changed: ChangedBlocks }
   | { readonly unfit: string; readonly missing?: string; readonly otherWal?: true };
 
+export type Unfit = Exclude<Evidence, { readonly changed: ChangedBlocks }>;
+
 /** Where a backup starts. */
 export interface StartPosition extends WalPosition {
   /**
@@ -72,13 +74,25 @@ export interface Stretch {
  * for damage, which makes the evidence unfit.
  */
 export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
+  return gather(stretch, new Gathering(stretch.from, stretch.to, reasonIn));
+}
+
+/**
+ * Why the archived WAL of the stretch is not, or may not be, one piece of WAL that this server wrote; `undefined` where it is.
+ * Whether it tells every change does not count.
+ */
+export async function doubtsOfWal(stretch: Stretch): Promise<Unfit | undefined> {
+  const found = await gather(stretch, new Gathering(stretch.from, stretch.to, () => undefined));
+  return 'unfit' in found ? found : undefined;
+}
+
+async function gather(stretch: Stretch, gathering: Gathering): Promise<Evidence> {
   const { store, history, from, to, signal } = stretch;
   const { segmentBytes } = store;
   // the record at the end belongs to what is read, where that is a checkpoint to be seen
   const end = { timeline: to.timeline, lsn: to.checkpointLsn === undefined ? to.lsn : lsn(to.checkpointLsn + 1n) };
   const runs = segmentRuns(history, from, end, segmentBytes);
   if (typeof runs === 'string') return { unfit: runs, otherWal: true };
-  const gathering = new Gathering(from, to);
   for (const { timeline, first, last } of runs) {
     let next = first;
     const name = (): string => formatSegmentName({ timeline, number: next }, segmentBytes);
@@ -99,21 +113,21 @@ export async function readChangedBlocks(stretch: Stretch): Promise<Evidence> {
   return gathering.finish();
 }
 
-type Unfit = Exclude<Evidence, { readonly changed: ChangedBlocks }>;
-
 /** Takes the indexes in the order of WAL, for as long as they leave no doubt. */
 class Gathering {
   readonly #from: Lsn;
   readonly #to: Lsn;
   /** A whole record that starts here or later has to be there. */
   readonly #reach: Lsn;
+  readonly #reasonIn: typeof reasonIn;
   /** Positions of checkpoints that were not met yet, and where their redo begins. */
   readonly #checkpoints = new Map<Lsn, Lsn>();
   readonly #links = new SegmentLinks();
   readonly #changed = new BlockTable();
   #last: { readonly index: SegmentIndex; readonly name: string } | undefined;
 
-  constructor(from: StartPosition, to: StartPosition) {
+  constructor(from: StartPosition, to: StartPosition, why: typeof reasonIn) {
+    this.#reasonIn = why;
     this.#from = from.lsn;
     this.#to = to.lsn;
     this.#reach = to.checkpointLsn ?? to.lsn;
@@ -150,7 +164,7 @@ class Gathering {
 
   #take({ changes, events }: Pick<JoinedRecord, 'changes' | 'events'>): Unfit | undefined {
     for (const event of events) {
-      const unfit = event.lsn >= this.#from && event.lsn < this.#to ? reasonIn(event) : undefined;
+      const unfit = event.lsn >= this.#from && event.lsn < this.#to ? this.#reasonIn(event) : undefined;
       if (unfit !== undefined) return { unfit };
       if (event.kind === 'checkpoint') this.#meet(event.lsn, event.redoLsn);
     }

@@ -10,7 +10,13 @@ import { lsn } from '../postgres/lsn.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { MemoryStorage } from '../storage/memory.ts';
 import { backUpMadeUp } from '../../test/support/made-up-backup.ts';
-import { MadeUpCluster, MadeUpServer, madeUpControl, madeUpPages } from '../../test/support/made-up-cluster.ts';
+import {
+  MadeUpCluster,
+  MadeUpServer,
+  madeUpControl,
+  madeUpPages,
+  madeUpSegment,
+} from '../../test/support/made-up-cluster.ts';
 import { mebibyte, nameOf, sameBytes, walSegment } from '../../test/support/test-archive.ts';
 import { noon, testRepository } from '../../test/support/test-repository.ts';
 import { copyHere } from './copying.ts';
@@ -90,7 +96,7 @@ describe('a hot backup', () => {
       timeline: 1,
       startLsn: '0/200028',
       endLsn: '0/204000',
-      checkpointLsn: '0/200060',
+      checkpointLsn: '0/200050',
       startSegment: nameOf(2),
       stopSegment: nameOf(2),
       fromStandby: false,
@@ -281,21 +287,31 @@ describe('a hot backup ends without a result', () => {
 });
 
 describe('the WAL of a hot backup', () => {
+  it('is this server’s own: what is archived under the same names has its checkpoint', async () => {
+    using made = new MadeUpCluster();
+    const { cluster } = await site();
+    const store = new WalStore(cluster, made.incarnation);
+    await store.putSegment(nameOf(2), walSegment(2, { commits: [10n, 20n] }));
+    await assert.rejects(backUpMadeUp(made, cluster), (error) => {
+      assert.ok(hasCode(error, 'wal-other-content'), String(error));
+      assert.match(error.message, /has no checkpoint at 0\/200050 that begins at 0\/200028/);
+      return true;
+    });
+    assert.deepEqual(await cluster.listBackups(), []);
+  });
+
   it('is brought from pg_wal where the archiver has not brought it', async () => {
     using made = new MadeUpCluster();
     const { cluster } = await site();
     await backUpMadeUp(made, cluster);
-    sameBytes(
-      await new WalStore(cluster, made.incarnation).getSegment(nameOf(2)),
-      walSegment(2, { commits: [10n, 20n] }),
-    );
+    sameBytes(await new WalStore(cluster, made.incarnation).getSegment(nameOf(2)), madeUpSegment());
   });
 
   it('is waited for, and said to be', async () => {
     using made = new MadeUpCluster();
     const { cluster } = await site();
     const store = new WalStore(cluster, made.incarnation);
-    const segment = walSegment(2, { commits: [10n, 20n] });
+    const segment = madeUpSegment();
     rmSync(made.path(`pg_wal/${nameOf(2)}`));
     const said: string[] = [];
     const say = (text: string): void => {
@@ -315,7 +331,7 @@ describe('the WAL of a hot backup', () => {
     const store = new WalStore(cluster, made.incarnation);
     assert.equal(await store.getSegment(nameOf(2)), undefined);
     const expected = Buffer.alloc(mebibyte);
-    walSegment(2, { commits: [10n, 20n] }).copy(expected, 0, 0, 0x5000);
+    madeUpSegment().copy(expected, 0, 0, 0x5000);
     sameBytes(await store.getPartial(nameOf(2)), expected);
   });
 

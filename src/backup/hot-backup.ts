@@ -9,6 +9,7 @@ import type { ManifestWriter } from '../repository/manifest-writer.ts';
 import { findBasis, readHistoryOf, type Basis } from './basis.ts';
 import type { BackupServer, ServerFacts, StoppedBackup } from './backup-server.ts';
 import { checkSameCluster, checkSameTimeline, checkStartedHere, refuseUnfit } from './check-server.ts';
+import { checkNeededWal } from './check-needed-wal.ts';
 import type { WantedBackup } from './choose-reference-plan.ts';
 import { copyFiles, type CopiedFiles } from './copy-files.ts';
 import type { CopyResult, Copying } from './copy-items.ts';
@@ -78,7 +79,7 @@ interface Begun {
 
 /**
  * Throws `server-changed`, `server-rights`, `server-setting`, `cluster-mismatch`, `data-directory`,
- * `wal-not-archived`, and what the storage throws; no backup is listed then, and what was written is removed.
+ * `wal-not-archived`, `wal-other-content`, and what the storage throws; no backup is listed then, and what was written is removed.
  */
 export async function takeHotBackup(options: HotBackupOptions): Promise<BackupRecord> {
   const { cluster, server, dataDirectory } = options;
@@ -174,6 +175,8 @@ async function copyHot(options: HotBackupOptions, begun: Begun, manifest: Manife
   const outside = findOutsideFiles(facts, dataDirectory);
   await attachOutsideFiles(manifest, outside, warn);
   await wal.ensure(stopped.stopLsn);
+  const doubt = await checkNeededWal(options.store, neededRange(stopped), begun.signal);
+  if (doubt !== undefined) warn(doubt);
   if (names) await attachNames(manifest, names, warn);
   await manifest.finish();
   return makeRecord({

@@ -6,8 +6,8 @@ import { pageBytes } from '../../src/postgres/page.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { copyOf, failEverywhere } from '../support/fault-loop.ts';
 import { backUpMadeUp, readBackup, readTree, reopened, restoreMadeUp, sameFiles } from '../support/made-up-backup.ts';
-import { MadeUpCluster, madeUpPages } from '../support/made-up-cluster.ts';
-import { nameOf, sameBytes, walSegment } from '../support/test-archive.ts';
+import { MadeUpCluster, madeUpPages, madeUpSegment } from '../support/made-up-cluster.ts';
+import { nameOf, sameBytes } from '../support/test-archive.ts';
 import { countingBytes, testRepository } from '../support/test-repository.ts';
 import { UnsettledStorage } from '../support/unsettled-storage.ts';
 
@@ -127,7 +127,7 @@ describe('a power cut after a backup, whose WAL was brought by an archiver that 
     const memory = new MemoryStorage();
     const repository = await testRepository({ storage: memory });
     const without = new Set(memory.objects.keys());
-    const segment = walSegment(2, { commits: [10n, 20n] });
+    const segment = madeUpSegment();
     await new WalStore(repository.cluster('main'), made.incarnation).putSegment(nameOf(2), segment);
     const brought = [...memory.objects.keys()].filter((key) => !without.has(key) && key.includes('/wal/'));
     assert.equal(brought.length, 1);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -130,5 +131,34 @@ describe('an incremental backup', () => {
     const full = await backUpTwice(rig, { type: 'full', ...ofStandby });
     assert.deepEqual(how(full), ['full', 'sums']);
     await checkRestored(rig, { record: third, content: await contentOf(standby) });
+  });
+});
+
+describe('a server whose disk was put back to an earlier state', () => {
+  it('is not backed up on the WAL that it archived before: neither in full nor in part', async () => {
+    await using rig = await startRig(15);
+    const { cluster } = rig;
+    const written = async (times: number): Promise<void> => {
+      await using session = await cluster.session();
+      for (let i = 0; i < times; i += 1) await session.query("UPDATE t SET filler = repeat('x', 600) WHERE id < 3000");
+    };
+    await cluster.stop();
+    await rig.archive();
+    const saved = join(rig.directory, 'saved');
+    execFileSync('cp', ['-a', cluster.dataDirectory, saved]);
+    await cluster.start();
+    await written(6);
+    await rig.archiveAll();
+    await cluster.stop('immediate');
+
+    rmSync(cluster.dataDirectory, { recursive: true });
+    renameSync(saved, cluster.dataDirectory);
+    await cluster.start();
+    await written(1);
+    const before = await rig.clusterRepository.listBackups();
+    for (const type of ['full', 'incremental'] as const) {
+      await assert.rejects(rig.backUp({ type, walTimeoutMs: 5000 }), { code: 'wal-other-content' });
+    }
+    assert.deepEqual(await rig.clusterRepository.listBackups(), before);
   });
 });

@@ -33,7 +33,7 @@ export function madeUpControl(fields: ControlFields = {}): Buffer {
   bytes.writeUInt32LE(1300, 8);
   bytes.writeUInt32LE(catalogVersion, 12);
   bytes.writeUInt32LE(6, 16);
-  bytes.writeBigUInt64LE((fields.redoLsn ?? startLsn) + 0x38n, 32);
+  bytes.writeBigUInt64LE((fields.redoLsn ?? startLsn) + 0x28n, 32);
   bytes.writeBigUInt64LE(fields.redoLsn ?? startLsn, 40);
   bytes.writeUInt32LE(fields.timeline ?? 1, 48);
   bytes.writeUInt32LE(fields.timeline ?? 1, 52);
@@ -51,6 +51,9 @@ export function madeUpControl(fields: ControlFields = {}): Buffer {
 /** Where a backup of it starts and ends: within segment 2. */
 export const startLsn = lsn(2 * mebibyte + 0x28);
 const stopLsn = lsn(2 * mebibyte + 0x4000);
+
+/** The segment that a backup needs, and the checkpoint in it. */
+export const madeUpSegment = (): Buffer => walSegment(2, { commits: [10n, 20n], checkpoint: true });
 
 /** Pages of a relation, from its block `first` on, with checksums; the same seed gives the same bytes. */
 export function madeUpPages(
@@ -88,7 +91,7 @@ export class MadeUpCluster implements Disposable {
     this.write('postgresql.conf', 'port = 5432\n');
     this.write('postgresql.auto.conf', '# ALTER SYSTEM\n');
     this.write('global/pg_control', madeUpControl());
-    this.write(`pg_wal/${nameOf(2)}`, walSegment(2, { commits: [10n, 20n] }));
+    this.write(`pg_wal/${nameOf(2)}`, madeUpSegment());
   }
 
   path(name: string): string {
@@ -156,7 +159,7 @@ export class MadeUpServer implements BackupServer {
     const label = formatBackupLabel({
       startLsn,
       startSegment: nameOf(2),
-      checkpointLsn: lsn(startLsn + 0x38n),
+      checkpointLsn: lsn(startLsn + 0x28n),
       method: 'streamed',
       from: this.from,
       startTime: '2026-11-23 08:38:34 UTC',

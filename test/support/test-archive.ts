@@ -14,7 +14,7 @@ import { columnsOf } from '../../src/wal/commit-columns.ts';
 import type { Commit, SegmentEnding, SegmentIndex } from '../../src/wal/segment-index.ts';
 import { commit } from './indexed-wal.ts';
 import { testRepository } from './test-repository.ts';
-import { WalBuilder, i64 } from './wal-builder.ts';
+import { WalBuilder, i64, u32 } from './wal-builder.ts';
 import { prepareContent } from '../../src/repository/content-digest.ts';
 
 /* A WAL archive for tests, and segments to put into it. */
@@ -70,6 +70,8 @@ export interface SegmentOptions {
   readonly segmentBytes?: number;
   /** Segments of two seeds differ. */
   readonly seed?: number;
+  /** Whether its second record is a checkpoint that began with the first. */
+  readonly checkpoint?: boolean;
 }
 
 /** A segment as a server writes it. */
@@ -82,7 +84,11 @@ export function walSegment(number: number, options: SegmentOptions = {}): Buffer
     systemIdentifier: options.systemIdentifier ?? identifier,
     ...(options.walMagic === undefined ? {} : { walMagic: options.walMagic }),
   });
-  builder.record({ resourceManager: 0, info: 0x20, xid: seed + 3, main: i64(BigInt(seed)) });
+  const redoLsn = builder.record({ resourceManager: 0, info: 0x20, xid: seed + 3, main: i64(BigInt(seed)) });
+  if (options.checkpoint) {
+    const main = Buffer.concat([i64(redoLsn), u32(1, 1, 1, 0), Buffer.alloc(64)]);
+    builder.record({ resourceManager: 0, info: 0x10, main });
+  }
   for (const [i, time] of commits.entries()) commit(builder, 700 + i, time);
   if (restorePoint !== undefined) {
     const name = Buffer.alloc(64);
