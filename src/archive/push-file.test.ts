@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { nameOf, sameBytes, testArchive, walSegment } from '../../test/support/test-archive.ts';
 import { FilePusher } from './push-file.ts';
@@ -38,6 +38,19 @@ describe('pushing a file of pg_wal', () => {
     sameBytes(await store.getHistory('00000002.history'), history);
     sameBytes(await store.getSegment(nameOf(5)), walSegment(5));
     sameBytes(await store.getSegment(nameOf(6)), walSegment(6));
+  });
+
+  it('stores with a history what pg_wal has of the timelines before it and the archive lacks', async () => {
+    const { store } = await testArchive();
+    const pusher = new FilePusher(store);
+    await pusher.push(nameOf(3), fileWith(walSegment(3)));
+    // Timeline 1 was left within segment 6.
+    const directory = dirname(fileWith(Buffer.from('1\t0/600100\tno recovery target specified\n'), '00000002.history'));
+    for (const n of [3, 4, 5, 6, 7]) writeFileSync(join(directory, nameOf(n)), walSegment(n));
+    await pusher.push('00000002.history', join(directory, '00000002.history'));
+    sameBytes(await store.getSegment(nameOf(4)), walSegment(4));
+    sameBytes(await store.getSegment(nameOf(5)), walSegment(5));
+    for (const n of [6, 7]) assert.equal(await store.findSegment(nameOf(n)), undefined, nameOf(n));
   });
 
   it('refuses a file that is changed meanwhile', async () => {

@@ -1,6 +1,11 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { isHistoryName } from '../postgres/segment-name.ts';
+import { parseHistory } from '../postgres/timeline-history.ts';
+import { timeline } from '../postgres/timeline.ts';
 import { fileIdentity } from './archive-command.ts';
+import { storeLeftBehind } from './left-behind.ts';
 import type { Stored, WalStore } from './wal-store.ts';
 
 export interface PushedFile {
@@ -30,6 +35,7 @@ export class FilePusher {
         );
       }
       const bytes = this.#read(descriptor, before.size, path);
+      if (isHistoryName(name)) await this.#pushLeftBehind(name, path, bytes);
       const stored = await this.#store.put(name, bytes);
       const identity = fileIdentity(before);
       if (identity !== fileIdentity(fstatSync(descriptor))) {
@@ -41,6 +47,13 @@ export class FilePusher {
     } finally {
       closeSync(descriptor);
     }
+  }
+
+  /** What the server that was followed until now has left undone; see left-behind.ts. */
+  async #pushLeftBehind(name: string, path: string, bytes: Uint8Array): Promise<void> {
+    const of = timeline(Number.parseInt(name.slice(0, 8), 16));
+    const history = parseHistory(Buffer.from(bytes).toString('utf8'), of);
+    await storeLeftBehind(this.#store, history, dirname(path));
   }
 
   #read(descriptor: number, sizeBytes: number, path: string): Uint8Array {

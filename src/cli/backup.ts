@@ -2,12 +2,15 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { copyInThreads } from '../backup/copying.ts';
 import { backupServer, estimateSize, readServerFacts } from '../backup/backup-server.ts';
 import { takeHotBackup } from '../backup/hot-backup.ts';
+import { refuseOthersDirectory } from '../backup/own-directory.ts';
 import { gatherNamesBeside } from '../backup/relation-names.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { exitStatusOf, reportBackup } from './backup-report.ts';
 import { openCluster, repositoryForThreads } from './cluster-access.ts';
 import type { Options, RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
+import { localConnection, roleOption, type LocalRole } from './local-server.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 import { startProgress } from './progress.ts';
 
@@ -20,6 +23,13 @@ export const runBackup: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
   const { type, independent } = typeOption(options);
   const stream = flagOption(options, 'stream');
+  const role = roleOption(options);
+  if (role !== undefined && (stream || flagOption(options, 'cold'))) {
+    throw new PgrecallError(
+      'usage',
+      '--role means the running server of this host: it goes without --stream and --cold',
+    );
+  }
   if (flagOption(options, 'cold')) {
     if (stream) throw new PgrecallError('usage', '--stream takes a running server, --cold a stopped one');
     return (await import('./backup-cold.ts')).runColdBackup(arguments_, { type, independent }, context);
@@ -28,13 +38,17 @@ export const runBackup: RunCommand = async (arguments_, context) => {
   if (stream) return (await import('./backup-stream.ts')).runStreamBackup(arguments_, { type, independent }, context);
   const access = await openCluster(context, requiredPositional(arguments_, 'cluster'));
   const jobs = numberOption(options, 'jobs', 1) ?? access.config.jobs;
-  await using session = await SqlSession.connect(access.config.connection, { applicationName: 'pgrecall backup' });
+  const connection = role === undefined ? access.config.connection : localConnection(access.config);
+  await using session = await SqlSession.connect(connection, { applicationName: 'pgrecall backup' });
+  const found = session.role.inRecovery ? 'standby' : 'primary';
+  if (role !== undefined && role !== 'any' && role !== found) return answerNothingToDo(role, found, context);
   const dataDirectory = access.config.dataDirectory ?? (await readServerFacts(session)).dataDirectory;
   if (dataDirectory === undefined) {
     throw new PgrecallError('server-rights', 'this role may not see the server’s data_directory', {
       hint: 'set data_directory in the configuration, or GRANT pg_read_all_settings to the role',
     });
   }
+  await refuseOthersDirectory(session, dataDirectory);
   await using lock = await access.cluster.lock('backup', {
     purpose: 'backup',
     now: context.now,
@@ -42,7 +56,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
   });
   void lock;
   const progress = startProgress(context, `backup of ${access.config.name}`);
-  const asking = setTimeout(() => void showTotal(access.config.connection, progress.total), patienceMs);
+  const asking = setTimeout(() => void showTotal(connection, progress.total), patienceMs);
   try {
     const record = await takeHotBackup({
       cluster: access.cluster,
@@ -55,7 +69,7 @@ export const runBackup: RunCommand = async (arguments_, context) => {
       independent,
       note: textOption(options, 'note') ?? '',
       keep: flagOption(options, 'keep'),
-      gatherNames: (signal) => gatherNamesBeside({ connection: access.config.connection, signal }),
+      gatherNames: (signal) => gatherNamesBeside({ connection, signal }),
       walTimeoutMs: secondsOption(options, 'timeout') ?? defaultWalTimeoutMs,
       now: context.now,
       randomBytes: context.randomBytes,
@@ -71,6 +85,14 @@ export const runBackup: RunCommand = async (arguments_, context) => {
     progress.end();
   }
 };
+
+/** On every host the same order may come at the same time: only where the role is the wanted one there is a backup. */
+function answerNothingToDo(wanted: LocalRole, found: LocalRole, context: CliContext): number {
+  const skipped = `the server of this host is a ${found}, a backup of a ${wanted} was wanted: nothing to do`;
+  if (context.json) context.stdout(JSON.stringify({ id: null, skipped }, undefined, 2));
+  else context.stdout(skipped);
+  return 0;
+}
 
 const types: readonly BackupRecord['type'][] = ['full', 'differential', 'incremental'];
 

@@ -1,4 +1,5 @@
 import type { SettingAdvice } from '../backup/archiving-settings.ts';
+import { refuseOthersDirectory } from '../backup/own-directory.ts';
 import { readControlFile } from '../backup/read-control-file.ts';
 import type { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
@@ -27,7 +28,11 @@ export function clusterFinding({ incarnation, config }: ClusterAccess, server: S
   };
 }
 
-export function dataDirectoryFinding(access: ClusterAccess, server: ServerIdentity): Finding {
+export async function dataDirectoryFinding(
+  session: SqlSession,
+  access: ClusterAccess,
+  server: ServerIdentity,
+): Promise<Finding> {
   const name = 'data directory';
   const path = access.config.dataDirectory ?? server.dataDirectory;
   if (path === undefined) {
@@ -43,6 +48,7 @@ export function dataDirectoryFinding(access: ClusterAccess, server: ServerIdenti
         remedy: 'another cluster lies there: correct data_directory or the connection',
       };
     }
+    await refuseOthersDirectory(session, path);
     const owner = ownerOf(path);
     if (owner.uid !== process.getuid?.()) {
       return {

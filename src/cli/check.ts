@@ -36,7 +36,7 @@ export const runCheck: RunCommand = async (arguments_, context) => {
     { name: 'connection', status: 'good', message: `PostgreSQL ${session.major} answers` },
     { name: 'repository', status: 'good', message: `${access.config.repositoryDirectory} opens, ${encryption}` },
     clusterFinding(access, server),
-    dataDirectoryFinding(access, server),
+    await dataDirectoryFinding(session, access, server),
     ...rights,
     ...advice.map((setting) => settingFinding(setting, access.config.name, receiver !== undefined)),
     ...(receiver ? [receiver] : []),

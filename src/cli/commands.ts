@@ -314,6 +314,7 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--no-owner', help: 'everything belongs to the role that loads' },
       { flags: '--no-privileges', help: 'nothing is granted to anybody' },
       { flags: '--role <name>', help: 'SET ROLE before anything is made' },
+      { flags: '--plan', help: 'say what would be made, and what is in the way; touch nothing' },
       { flags: '--jobs <n>', help: 'connections that load at the same time (not of a plain dump)' },
     ],
     takesRest: true,

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseHistory } from '../postgres/timeline-history.ts';
+import { timeline } from '../postgres/timeline.ts';
+import { leftBehind } from './left-behind.ts';
+
+const segmentBytes = 1_048_576;
+const name = (of: number, number: number): string =>
+  `${of.toString().padStart(8, '0')}00000000${number.toString(16).toUpperCase().padStart(8, '0')}`;
+
+describe('what a primary that died has left behind', () => {
+  it('are the whole segments on the way to the new timeline, and no others', () => {
+    const history = parseHistory('1\t0/500100\twhy\n2\t0/800000\twhy\n', timeline(4));
+    const files = [
+      ...[3, 4, 5, 6].map((number) => name(1, number)),
+      ...[4, 5, 6, 7, 8].map((number) => name(2, number)),
+      ...[5, 6].map((number) => name(3, number)),
+      ...[8, 9].map((number) => name(4, number)),
+      ...['archive_status', `${name(1, 4)}.partial`, '00000004.history'],
+    ];
+    assert.deepEqual(leftBehind(segmentBytes, history, files.toReversed()), [
+      name(1, 3),
+      name(1, 4),
+      ...[5, 6, 7].map((number) => name(2, number)),
+    ]);
+  });
+
+  it('is nothing on the first timeline', () => {
+    assert.deepEqual(leftBehind(segmentBytes, parseHistory('', timeline(1)), [name(1, 1)]), []);
+  });
+});
