@@ -1,19 +1,23 @@
 import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ClusterConfig } from '../config/config.ts';
 import { holdsPassword } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ChosenEntries } from '../logical/choose-entries-plan.ts';
 import { checkRestoreOptions, checkScript, chooseSource, type LoadRights } from '../logical/load-arguments.ts';
 import { qualifiedTag, type LoadEntry } from '../logical/load-entry.ts';
-import { examineTarget, type LoadTargetRequest } from '../logical/load-target.ts';
+import { checkTarget } from '../logical/load-target.ts';
 import { loadDump } from '../logical/load.ts';
-import { readTableOfContents } from '../logical/read-toc.ts';
-import { selectEntries } from '../logical/select-entries.ts';
+import { planLoad, prepareLoad, type PreparedLoad } from '../logical/prepare-load.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import { findClientPrograms } from '../server/client-programs.ts';
 import { findBackup, openCluster } from './cluster-access.ts';
 import type { Options, RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
 import { oneLine } from './dump-report.ts';
 import { formatBytes } from './format.ts';
+import { showLoadPlan } from './load-plan-report.ts';
 import { flagOption, listOption, numberOption, requiredPositional, textOption } from './options.ts';
 import { startProgress } from './progress.ts';
 
@@ -23,18 +27,9 @@ export const runLoad: RunCommand = async (arguments_, context) => {
   const name = requiredPositional(arguments_, 'cluster');
   const database = textOption(options, 'database');
   if (database === undefined) throw new PgrecallError('usage', '--database is missing: the database to load into');
-  const to = textOption(options, 'to');
-  if (to !== undefined && holdsPassword(to)) {
-    throw new PgrecallError('usage', 'a password on the command line can be read by everybody on this host', {
-      hint: 'leave it out of --to, and put it into ~/.pgpass or PGPASSWORD',
-    });
-  }
+  const to = targetOf(options);
   const { config, cluster } = await openCluster(context, name);
-  const dumps = await cluster.listBackups({ onDamaged: () => undefined });
-  const record = findBackup(
-    dumps.filter(({ kind }) => kind === 'logical'),
-    requiredPositional(arguments_, 'dump'),
-  );
+  const record = await findDump(cluster, requiredPositional(arguments_, 'dump'));
   const { dump } = record;
   if (!dump) throw new PgrecallError('object-damaged', `the record of ${record.id} does not say what was dumped`);
   const sourceName = textOption(options, 'source');
@@ -44,27 +39,45 @@ export const runLoad: RunCommand = async (arguments_, context) => {
   const only = listOption(options, 'only');
   const jobs = numberOption(options, 'jobs', 1) ?? (dump.format === 'directory' ? config.jobs : 1);
   if (dump.format === 'plain') checkScript(dump, { jobs, only, rights });
-  const request: LoadTargetRequest = {
+  const request = {
     connection: to ?? config.connection,
     database,
     create: flagOption(options, 'create'),
     force: flagOption(options, 'force'),
-    encoding: source.encoding,
     signal: context.signal,
   };
-  const target = await examineTarget(request);
+  const prepared = await prepareLoad({ cluster, record, dump, source, only, request });
+  if (flagOption(options, 'plan')) {
+    showLoadPlan(record, await planLoad(prepared, rights), context);
+    return 0;
+  }
+  checkTarget(prepared.target, request);
+  await carryOut({ cluster, record, prepared, rights, jobs, rest, config }, context);
+  return 0;
+};
+
+interface Carried {
+  readonly cluster: ClusterRepository;
+  readonly record: BackupRecord;
+  readonly prepared: PreparedLoad;
+  readonly rights: LoadRights;
+  readonly jobs: number;
+  readonly rest: readonly string[];
+  readonly config: Pick<ClusterConfig, 'pgBin' | 'stateDirectory'>;
+}
+
+async function carryOut(
+  { cluster, record, prepared, rights, jobs, rest, config }: Carried,
+  context: CliContext,
+): Promise<void> {
+  const { dump, source, request, target, chosen, entries } = prepared;
   // pg_restore reads archives of older versions than its own, not of newer ones.
   const serverMajor = Math.max(target.major, Number.parseInt(dump.dumpVersion, 10));
   const programs = await findClientPrograms({ serverMajor, env: context.env, pgBin: config.pgBin });
-  const toc =
-    dump.format === 'plain'
-      ? undefined
-      : await readTableOfContents(cluster, { id: record.id, dump, source, signal: context.signal });
-  const chosen = toc && only.length > 0 ? await selectEntries(only, toc.entries, target, request) : undefined;
-  const entries = chosen && toc?.entries.filter(({ dumpId }) => chosen.ids.has(dumpId));
-  const total = (entries ?? toc?.entries)?.length;
-  const progress = startProgress(context, `load into ${database}`);
+  const { database } = target;
+  const total = entries?.length;
   for (const line of chosen ? describeChoice(chosen) : []) context.stderr(line);
+  const progress = startProgress(context, `load into ${oneLine(database)}`);
   const started = context.now();
   try {
     const sizeBytes = await loadDump({
@@ -76,7 +89,7 @@ export const runLoad: RunCommand = async (arguments_, context) => {
       target,
       programs,
       jobs,
-      ...(entries ? { entries } : {}),
+      ...(chosen && entries ? { entries } : {}),
       rights,
       options: rest,
       env: context.env,
@@ -96,11 +109,27 @@ export const runLoad: RunCommand = async (arguments_, context) => {
         ? JSON.stringify(answer, undefined, 2)
         : `loaded "${source.name}" of ${record.id} into "${database}": ${formatBytes(sizeBytes)} in ${seconds.toFixed(1)} s`,
     );
-    return 0;
   } finally {
     progress.end();
   }
-};
+}
+
+/** The server, where it is another. Throws `usage`. */
+function targetOf(options: Options): string | undefined {
+  const to = textOption(options, 'to');
+  if (to === undefined || !holdsPassword(to)) return to;
+  throw new PgrecallError('usage', 'a password on the command line can be read by everybody on this host', {
+    hint: 'leave it out of --to, and put it into ~/.pgpass or PGPASSWORD',
+  });
+}
+
+async function findDump(cluster: ClusterRepository, wanted: string): Promise<BackupRecord> {
+  const all = await cluster.listBackups({ onDamaged: () => undefined });
+  return findBackup(
+    all.filter(({ kind }) => kind === 'logical'),
+    wanted,
+  );
+}
 
 function readRights(options: Options): LoadRights {
   const isLeftOut = (name: string, variable: string): boolean =>

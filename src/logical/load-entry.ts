@@ -11,6 +11,8 @@ export type LoadEntry = Pick<
 > & {
   /** Of its rows, where the archive tells. */
   readonly dataBytes: number | undefined;
+  /** Roles that its definition names: of privileges and policies. */
+  readonly grantees: readonly string[];
 };
 
 /** Relations of their own, in the words of pg_dump. */

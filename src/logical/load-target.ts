@@ -1,7 +1,9 @@
 import { connectionOptions } from '../connection/connection-uri.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { formatDatabaseLocale, type DatabaseLocale } from './database-locale.ts';
 import { hasOwnObjects } from './dump-server.ts';
+import { quoteName } from './sql-words.ts';
 
 /** Where a dump is to be loaded. */
 export interface LoadTargetRequest {
@@ -11,8 +13,8 @@ export interface LoadTargetRequest {
   readonly create: boolean;
   /** Takes one that has something in it. */
   readonly force: boolean;
-  /** Of the database that was dumped: one that is made gets the same. */
-  readonly encoding: string;
+  /** Of the database that was dumped, as far as the dump tells: one that is made gets the same. */
+  readonly locale: DatabaseLocale;
   readonly signal: AbortSignal;
 }
 
@@ -21,80 +23,40 @@ export interface LoadTarget {
   readonly database: string;
   readonly user: string;
   readonly major: number;
-  readonly encoding: string;
+  /** Of one that is to be made, what it will get. */
+  readonly locale: DatabaseLocale;
   /** Whether it is to be made first. */
   readonly missing: boolean;
+  readonly empty: boolean;
+  /** Of a standby nothing can be changed. */
+  readonly inRecovery: boolean;
+  /** 0 for one that is missing: a database of the same name that is made anew has another one. */
+  readonly oid: number;
 }
 
-/** Looks, and changes nothing. Throws `connection`, `database-unknown`, `database-not-empty`, `server-refused`. */
+/** Looks, and changes nothing; what is in the way is for `checkTarget` to say. Throws `connection`. */
 export async function examineTarget(request: LoadTargetRequest): Promise<LoadTarget> {
-  const { connection, database, create, signal } = request;
-  const { user } = connectionOptions(connection);
-  const options = { applicationName: 'pgrecall load', signal };
-  const target = { database, user };
+  const { database, locale } = request;
+  const { user } = connectionOptions(request.connection);
   try {
-    await using session = await SqlSession.connect(connection, { ...options, database });
-    return await examineDatabase(session, target, request);
+    await using session = await connectTo(request);
+    return { database, user, ...(await examineDatabase(session)) };
   } catch (error) {
     if (!isMissing(error)) throw error;
-    if (!create) {
-      throw new PgrecallError('database-unknown', `the target has no database "${database}"`, {
-        hint: 'say --create to make it; names are taken as they are: Shop is not shop',
-        details: { database },
-      });
-    }
   }
-  await using session = await connectBeside(connection, options);
-  return { ...target, major: session.major, encoding: request.encoding, missing: true };
+  await using session = await connectBeside(request);
+  const inRecovery = await isInRecovery(session);
+  return { database, user, major: session.major, locale, missing: true, empty: true, inRecovery, oid: 0 };
 }
 
-async function examineDatabase(
-  session: SqlSession,
-  target: Pick<LoadTarget, 'database' | 'user'>,
-  { force }: LoadTargetRequest,
-): Promise<LoadTarget> {
-  const { database } = target;
-  const [row] = await session.query<{ encoding: string; in_recovery: boolean }>(
-    "SELECT current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS in_recovery",
-  );
-  if (row?.in_recovery !== false) {
-    throw new PgrecallError(
-      'server-refused',
-      `the server of "${database}" is a standby: nothing can be loaded into it`,
-      {
-        hint: 'load into its primary, or promote it first',
-      },
-    );
-  }
-  if (!force && (await hasOwnObjects(session))) {
-    throw new PgrecallError('database-not-empty', `the database "${database}" is not empty`, { details: { database } });
-  }
-  return { ...target, major: session.major, encoding: row.encoding, missing: false };
+/** To the target. Throws `connection`. */
+export async function connectTo({ connection, database, signal }: LoadTargetRequest): Promise<SqlSession> {
+  return SqlSession.connect(connection, { applicationName: 'pgrecall load', database, signal });
 }
 
-/** Throws `server-refused` with what the server says. */
-export async function createTarget(
-  { database, encoding }: LoadTarget,
-  { connection, signal }: LoadTargetRequest,
-): Promise<void> {
-  await using session = await connectBeside(connection, { applicationName: 'pgrecall load', signal });
-  try {
-    // Not of template1: what that has would be in the way of what comes.
-    await session.query(`CREATE DATABASE ${quoted(database)} TEMPLATE template0 ENCODING '${encoding}'`);
-  } catch (error) {
-    if (error instanceof PgrecallError || !(error instanceof Error)) throw error;
-    throw new PgrecallError('server-refused', `the database "${database}" cannot be made: ${error.message}`, {
-      hint: 'make it as it shall be (CREATE DATABASE … TEMPLATE template0), and load without --create',
-      cause: error,
-    });
-  }
-}
-
-/** To whichever database of the server is there. */
-async function connectBeside(
-  connection: string,
-  options: { readonly applicationName: string; readonly signal: AbortSignal },
-): Promise<SqlSession> {
+/** To whichever database of its server is there. Throws `connection`. */
+export async function connectBeside({ connection, signal }: LoadTargetRequest): Promise<SqlSession> {
+  const options = { applicationName: 'pgrecall load', signal };
   try {
     return await SqlSession.connect(connection, options);
   } catch (error) {
@@ -103,10 +65,74 @@ async function connectBeside(
   }
 }
 
-function isMissing(error: unknown): boolean {
-  return error instanceof PgrecallError && error.code === 'connection' && error.details['reason'] === '3D000';
+async function examineDatabase(session: SqlSession): Promise<Omit<LoadTarget, 'database' | 'user'>> {
+  // Columns came and changed their names: 15, 17.
+  const [row] = await session.query<{ oid: number; encoding: string; db: Readonly<Record<string, string | null>> }>(
+    `SELECT oid::int8::float8 AS oid, pg_encoding_to_char(encoding) AS encoding, to_jsonb(d) - 'datacl' AS db
+       FROM pg_database d WHERE datname = current_database()`,
+  );
+  const { db = {}, encoding = '', oid = 0 } = row ?? {};
+  const provider = { i: 'icu', b: 'builtin' }[db['datlocprovider'] ?? ''] ?? 'libc';
+  const own = db['datlocale'] ?? db['daticulocale'];
+  const locale: DatabaseLocale = {
+    ENCODING: encoding,
+    LOCALE_PROVIDER: provider,
+    ...(db['datcollate'] ? { LC_COLLATE: db['datcollate'] } : {}),
+    ...(db['datctype'] ? { LC_CTYPE: db['datctype'] } : {}),
+    ...(own && provider === 'icu' ? { ICU_LOCALE: own } : {}),
+    ...(own && provider === 'builtin' ? { BUILTIN_LOCALE: own } : {}),
+  };
+  const empty = !(await hasOwnObjects(session));
+  return { major: session.major, locale, missing: false, empty, inRecovery: await isInRecovery(session), oid };
 }
 
-function quoted(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
+async function isInRecovery(session: SqlSession): Promise<boolean> {
+  const [row] = await session.query<{ in_recovery: boolean }>('SELECT pg_is_in_recovery() AS in_recovery');
+  return row?.in_recovery !== false;
+}
+
+/** Throws `database-unknown`, `database-not-empty`, `server-refused` for what a load may not go into. */
+export function checkTarget(
+  { database, missing, empty, inRecovery }: LoadTarget,
+  { create, force }: Pick<LoadTargetRequest, 'create' | 'force'>,
+): void {
+  if (missing && !create) {
+    throw new PgrecallError('database-unknown', `the target has no database "${database}"`, {
+      hint: 'say --create to make it; names are taken as they are: Shop is not shop',
+      details: { database },
+    });
+  }
+  if (inRecovery) {
+    throw new PgrecallError(
+      'server-refused',
+      `the server of "${database}" is a standby: nothing can be loaded into it`,
+      {
+        hint: 'load into its primary, or promote it first',
+      },
+    );
+  }
+  if (!empty && !force) {
+    throw new PgrecallError('database-not-empty', `the database "${database}" is not empty`, { details: { database } });
+  }
+}
+
+/** Throws `server-refused` with what the server says. */
+export async function createTarget({ database, major }: LoadTarget, request: LoadTargetRequest): Promise<void> {
+  await using session = await connectBeside(request);
+  const words = formatDatabaseLocale(request.locale, major);
+  try {
+    // Not of template1: what that has would be in the way of what comes.
+    await session.query(`CREATE DATABASE ${quoteName(database)} TEMPLATE template0 ${words}`);
+  } catch (error) {
+    if (error instanceof PgrecallError || !(error instanceof Error)) throw error;
+    throw new PgrecallError('server-refused', `the database "${database}" cannot be made: ${error.message}`, {
+      hint: 'make it as it shall be (CREATE DATABASE … TEMPLATE template0), and load without --create',
+      details: { database, asked: words },
+      cause: error,
+    });
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof PgrecallError && error.code === 'connection' && error.details['reason'] === '3D000';
 }

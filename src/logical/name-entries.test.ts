@@ -8,7 +8,7 @@ import { findNamedEntries } from './name-entries.ts';
 function relation(schema: string, tag: string, dumpId = 1, kind = 'TABLE'): LoadEntry {
   return {
     ...{ dumpId, kind, schema, tag, owner: undefined, tablespace: undefined, dependencies: [], file: undefined },
-    ...{ section: 'pre-data' as const, hasData: false, dataBytes: undefined },
+    ...{ section: 'pre-data' as const, hasData: false, dataBytes: undefined, grantees: [] },
   };
 }
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;

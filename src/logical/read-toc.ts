@@ -1,6 +1,7 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
+import { findGrantedRoles } from './granted-roles.ts';
 import { listContents } from './list-contents.ts';
 import { isLargeObject, isSetting, type LoadEntry } from './load-entry.ts';
 import type { TocHeader } from './toc-header.ts';
@@ -12,10 +13,8 @@ export interface TableOfContents {
   readonly entries: readonly LoadEntry[];
   /** Entries of large objects, which are not held: before 17 each is several. */
   readonly largeObjectEntries: number;
-  /** Names of the roles that own something. */
-  readonly owners: ReadonlySet<string>;
-  /** Names of roles, or of whatever else is in double quotes or alone, after GRANT … TO and the like. */
-  readonly grants: readonly string[];
+  /** Of theirs. */
+  readonly largeObjectOwners: ReadonlySet<string>;
   /** The `CREATE DATABASE`, where pg_dump has kept it: encoding, locale and provider of the one that was dumped. */
   readonly createDatabase: string | undefined;
 }
@@ -33,8 +32,7 @@ export async function readTableOfContents(
   const { id, dump, source, signal } = asked;
   let header: TocHeader | undefined;
   const entries: LoadEntry[] = [];
-  const owners = new Set<string>();
-  const grants: string[] = [];
+  const largeObjectOwners = new Set<string>();
   let largeObjectEntries = 0;
   let createDatabase: string | undefined;
   await listContents(
@@ -45,17 +43,22 @@ export async function readTableOfContents(
       onEntry: (entry) => {
         if (entry.kind === 'DATABASE') createDatabase = entry.definition;
         if (isSetting(entry)) return;
-        if (entry.owner !== undefined) owners.add(entry.owner);
         if (isLargeObject(entry)) {
           largeObjectEntries += 1;
+          if (entry.owner !== undefined) largeObjectOwners.add(entry.owner);
           return;
         }
-        if (['ACL', 'DEFAULT ACL', 'POLICY'].includes(entry.kind) && entry.definition) grants.push(entry.definition);
-        const { definition: _definition, dropStatement: _drop, copyStatement: _copy, ...kept } = entry;
-        entries.push(kept);
+        const { definition, dropStatement: _drop, copyStatement: _copy, ...kept } = entry;
+        entries.push({ ...kept, grantees: naming.has(entry.kind) ? granteesOf(definition) : [] });
       },
     },
   );
   if (!header) throw new PgrecallError('dump-contents', `the dump ${id} has no table of contents`);
-  return { header, entries, largeObjectEntries, owners, grants, createDatabase };
+  return { header, entries, largeObjectEntries, largeObjectOwners, createDatabase };
+}
+
+const naming = new Set(['ACL', 'DEFAULT ACL', 'POLICY']);
+
+function granteesOf(definition: string | undefined): readonly string[] {
+  return [...new Set([...findGrantedRoles(definition ?? '')].map(({ name }) => name))];
 }

@@ -1,0 +1,94 @@
+import { describeDatabaseLocale } from '../logical/database-locale.ts';
+import { qualifiedTag, type LoadEntry } from '../logical/load-entry.ts';
+import { countKinds, findObstacles, type LoadFinding, type PlannedLoad } from '../logical/load-plan.ts';
+import type { BackupRecord } from '../repository/backup-record.ts';
+import type { CliContext } from './context.ts';
+import { oneLine } from './dump-report.ts';
+import { formatBytes, formatTable } from './format.ts';
+
+const marks: Readonly<Record<LoadFinding['weight'], string>> = {
+  refused: 'REFUSED',
+  fails: 'WOULD FAIL',
+  differs: 'differs',
+};
+
+/** `load --plan`: what would be made, and what is in the way. */
+export function showLoadPlan(record: BackupRecord, plan: PlannedLoad, context: CliContext): void {
+  const findings = findObstacles(plan);
+  if (context.json) {
+    context.stdout(JSON.stringify(toJson(record, plan, findings), undefined, 2));
+    return;
+  }
+  context.stdout(formatTable(describePlan(record, plan)));
+  context.stdout(
+    findings.length === 0
+      ? '\nnothing is in the way; nothing was touched'
+      : `\n${findings.flatMap(describeFinding).join('\n')}\n\nnothing was touched`,
+  );
+}
+
+/** They come and go with others that are counted. */
+const parts = new Set(['TABLE DATA', 'SEQUENCE SET', 'SEQUENCE OWNED BY', 'MATERIALIZED VIEW DATA']);
+
+function describePlan(record: BackupRecord, plan: PlannedLoad): [string, string][] {
+  const { source, target, sourceLocale, entries, chosen } = plan;
+  const counts =
+    entries &&
+    [...countKinds(entries)]
+      .filter(([kind]) => !parts.has(kind))
+      .map(([kind, count]) => `${count} ${kind.toLowerCase()}`);
+  const bytes = sizeOf(entries);
+  return [
+    ['load', `${oneLine(source.name)} of ${record.id}`],
+    ['into', `${oneLine(target.database)}, ${sayState(plan)}; PostgreSQL ${target.major}, as ${oneLine(target.user)}`],
+    ['dumped as', `${source.encoding}, ${describeDatabaseLocale(sourceLocale)}`],
+    ['objects', counts ? counts.join(', ') || 'none' : 'a script does not tell'],
+    ...(bytes === undefined ? [] : [['rows', formatBytes(bytes)] as [string, string]]),
+    ...(chosen?.needed ?? []).map((entry): [string, string] => ['needed', nameOf(entry)]),
+    ...(chosen?.leftOut ?? []).map((entry): [string, string] => [
+      'left out',
+      `${nameOf(entry)}: what it refers to is not loaded`,
+    ]),
+  ];
+}
+
+function sayState({ target, create }: PlannedLoad): string {
+  if (target.missing) return create ? 'which is made' : 'which is not there';
+  const { ENCODING: encoding = '' } = target.locale;
+  return `${target.empty ? 'empty' : 'not empty'}, ${encoding}, ${describeDatabaseLocale(target.locale)}`;
+}
+
+function describeFinding({ weight, what, remedy }: LoadFinding): string[] {
+  return [`${marks[weight]}: ${what}`, `  ${remedy}`];
+}
+
+function nameOf(entry: LoadEntry): string {
+  return `${entry.kind.toLowerCase()} ${oneLine(qualifiedTag(entry))}`;
+}
+
+/** As text, where the archive tells. */
+function sizeOf(entries: readonly LoadEntry[] | undefined): number | undefined {
+  const sizes = (entries ?? []).flatMap(({ dataBytes }) => dataBytes ?? []);
+  return sizes.length === 0 ? undefined : sizes.reduce((sum, bytes) => sum + bytes, 0);
+}
+
+function toJson(record: BackupRecord, plan: PlannedLoad, findings: readonly LoadFinding[]): object {
+  const { source, sourceLocale, target, entries, chosen, lacks, there, create } = plan;
+  const named = (found: readonly LoadEntry[]): object[] =>
+    found.map(({ kind, schema, tag }) => ({ kind, schema, tag }));
+  return {
+    dump: record.id,
+    source: { name: source.name, locale: sourceLocale },
+    target: {
+      ...{ database: target.database, user: target.user, postgresMajor: target.major, locale: target.locale },
+      ...{ exists: !target.missing, created: target.missing && create, empty: target.empty },
+    },
+    objects: entries ? Object.fromEntries(countKinds(entries)) : null,
+    dataBytes: sizeOf(entries) ?? null,
+    needed: named(chosen?.needed ?? []),
+    leftOut: named(chosen?.leftOut ?? []),
+    lacking: lacks ?? null,
+    alreadyThere: named(there),
+    findings,
+  };
+}

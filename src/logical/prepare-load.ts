@@ -1,0 +1,86 @@
+import type { BackupRecord } from '../repository/backup-record.ts';
+import type { ClusterRepository } from '../repository/cluster-repository.ts';
+import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
+import { parseDatabaseLocale, type DatabaseLocale } from './database-locale.ts';
+import type { ChosenEntries } from './choose-entries-plan.ts';
+import type { LoadRights } from './load-arguments.ts';
+import type { LoadEntry } from './load-entry.ts';
+import type { PlannedLoad } from './load-plan.ts';
+import { connectBeside, connectTo, examineTarget, type LoadTarget, type LoadTargetRequest } from './load-target.ts';
+import { readTableOfContents, type TableOfContents } from './read-toc.ts';
+import { selectEntries } from './select-entries.ts';
+import { findLacking, type TargetLacks } from './target-lacks.ts';
+import { findAtTarget } from './target-objects.ts';
+
+/** What is known before anything is loaded. */
+export interface PreparedLoad {
+  readonly dump: DumpFacts;
+  readonly source: DumpedDatabase;
+  readonly request: LoadTargetRequest;
+  readonly target: LoadTarget;
+  /** Of a plain dump there is none. */
+  readonly toc: TableOfContents | undefined;
+  /** What `--only` has chosen. */
+  readonly chosen: ChosenEntries | undefined;
+  /** Of everything, or of that. */
+  readonly entries: readonly LoadEntry[] | undefined;
+}
+
+export interface PrepareLoad {
+  readonly cluster: ClusterRepository;
+  readonly record: BackupRecord;
+  readonly dump: DumpFacts;
+  readonly source: DumpedDatabase;
+  readonly only: readonly string[];
+  readonly request: Omit<LoadTargetRequest, 'locale'>;
+}
+
+/** Looks at dump and target, and changes nothing. Throws `connection`, `dump-contents`, `object-unknown`, `objects-lacking`. */
+export async function prepareLoad(prepare: PrepareLoad): Promise<PreparedLoad> {
+  const { cluster, record, dump, source, only } = prepare;
+  const { signal } = prepare.request;
+  const isScript = dump.format === 'plain';
+  const toc = isScript ? undefined : await readTableOfContents(cluster, { id: record.id, dump, source, signal });
+  const request = { ...prepare.request, locale: localeOf(source, toc) };
+  const target = await examineTarget(request);
+  const chosen = toc && only.length > 0 ? await selectEntries(only, toc.entries, target, request) : undefined;
+  const entries = chosen ? toc?.entries.filter(({ dumpId }) => chosen.ids.has(dumpId)) : toc?.entries;
+  return { dump, source, request, target, toc, chosen, entries };
+}
+
+/** A plain dump tells the encoding alone. */
+function localeOf({ encoding }: DumpedDatabase, toc: TableOfContents | undefined): DatabaseLocale {
+  return { ENCODING: encoding, ...parseDatabaseLocale(toc?.createDatabase ?? '') };
+}
+
+/** What the target has of it, and what it lacks. Changes nothing. */
+export async function planLoad(prepared: PreparedLoad, rights: LoadRights): Promise<PlannedLoad> {
+  const { dump, source, request, target, chosen, entries } = prepared;
+  const { create, force } = request;
+  const lacks = await lookForNamed(prepared);
+  const there = entries && !target.empty ? await findThere(entries, request) : [];
+  const sourceLocale = request.locale;
+  return { dump, source, sourceLocale, target, create, force, rights, entries, chosen, lacks, there };
+}
+
+async function lookForNamed({ toc, chosen, entries, request }: PreparedLoad): Promise<TargetLacks | undefined> {
+  if (!toc || !entries) return undefined;
+  const largeObjectOwners = chosen ? [] : toc.largeObjectOwners;
+  await using session = await connectBeside(request);
+  return await findLacking(session, {
+    owners: distinct([...entries.map(({ owner }) => owner), ...largeObjectOwners]),
+    grantees: distinct(entries.flatMap(({ grantees }) => grantees)),
+    extensions: distinct(entries.filter(({ kind }) => kind === 'EXTENSION').map(({ tag }) => tag)),
+    tablespaces: distinct(entries.map(({ tablespace }) => tablespace)),
+  });
+}
+
+async function findThere(entries: readonly LoadEntry[], request: LoadTargetRequest): Promise<readonly LoadEntry[]> {
+  await using session = await connectTo(request);
+  const ids = await findAtTarget(session, entries);
+  return entries.filter(({ dumpId }) => ids.has(dumpId));
+}
+
+function distinct(names: readonly (string | undefined)[]): string[] {
+  return [...new Set(names)].filter((name) => name !== undefined);
+}
