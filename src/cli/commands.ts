@@ -1,5 +1,6 @@
 import type { CommandSpec, OptionSpec } from './command.ts';
 import { patroniCommands } from './patroni-commands.ts';
+import { standbySwitchCommands } from './standby-switch-commands.ts';
 
 const cluster = '<cluster>';
 
@@ -195,6 +196,7 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./resume.ts')).runResume,
   },
   ...patroniCommands({ targets, jobs }),
+  ...standbySwitchCommands,
   {
     name: 'wal push',
     group: 'WAL',

@@ -19,6 +19,7 @@ import { writing } from '../restore/write-error.ts';
 import { asRepositoryOwner, findBackup, openCluster, type ClusterAccess } from './cluster-access.ts';
 import type { Options, RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
+import { runDumpExport } from './export-dump.ts';
 import { findNumbers } from './file-owner.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { flagOption, requiredPositional, textOption } from './options.ts';
@@ -28,18 +29,35 @@ import { startProgress } from './progress.ts';
 /** Where an export goes: a directory, or standard output. */
 const standardOutput = '-';
 
-/** `pgrecall export CLUSTER BACKUP --tar --to PATH`: a backup as files that need no pgrecall. */
+/** `pgrecall export CLUSTER BACKUP --to PATH`: a backup, or a dump, as files that need no pgrecall. */
 export const runExport: RunCommand = async (arguments_, context) => {
   const { options } = arguments_;
   const name = requiredPositional(arguments_, 'cluster');
   const wanted = requiredPositional(arguments_, 'backup');
   const to = placeOption(options, context);
   const compression = compressionOption(options);
-  if (to !== standardOutput) requireEmptyDirectory(to, 'the directory');
-  await asRepositoryOwner(context, name, async ({ cluster }) => {
-    const record = findBackup(await cluster.listBackups({ onDamaged: () => undefined }), wanted);
+  const exported = await asRepositoryOwner(context, name, async (access) => {
+    const record = findBackup(await access.cluster.listBackups({ onDamaged: () => undefined }), wanted);
+    if (record.kind === 'logical') {
+      const place = to === standardOutput ? undefined : to;
+      return runDumpExport({ access, record, to: place, compression, options }, context);
+    }
     refuseWhatCannot(record, options, to);
+    return undefined;
   });
+  if (exported !== undefined) return exported;
+  if (to !== standardOutput) requireEmptyDirectory(to, 'the directory');
+  return exportPhysical({ name, wanted, to, compression }, context);
+};
+
+interface PhysicalExport {
+  readonly name: string;
+  readonly wanted: string;
+  readonly to: string;
+  readonly compression: ExportCompression;
+}
+
+async function exportPhysical({ name, wanted, to, compression }: PhysicalExport, context: CliContext): Promise<number> {
   const { repositoryDirectory } = await context.cluster(name);
   // While this process may still be root; nothing has been made before.
   if (to !== standardOutput) giveDirectoryTo(to, ownerOf(repositoryDirectory));
@@ -48,11 +66,12 @@ export const runExport: RunCommand = async (arguments_, context) => {
   const exported = await execute(access, record, { to, compression }, context);
   answer(record, exported, context);
   return 0;
-};
+}
 
 function placeOption(options: Options, context: CliContext): string {
   const to = textOption(options, 'to');
-  if (to === undefined) throw new PgrecallError('usage', '--to is missing: a directory, or - for standard output');
+  if (to === undefined)
+    throw new PgrecallError('usage', '--to is missing: a directory or a file, or - for standard output');
   if (to !== standardOutput) return resolve(context.cwd, to);
   if (context.json) throw new PgrecallError('usage', 'standard output cannot carry both the archive and --json');
   if (process.stdout.isTTY)
@@ -70,9 +89,9 @@ function compressionOption(options: Options): ExportCompression {
 
 /** Throws `usage`. */
 function refuseWhatCannot(record: BackupRecord, options: Options, to: string): void {
-  if (record.kind !== 'physical') {
-    throw new PgrecallError('usage', `${record.id} is a dump; this version exports physical backups`);
-  }
+  const wrong = ['split', 'database'].find((option) => options[option] !== undefined);
+  if (wrong !== undefined)
+    throw new PgrecallError('usage', `--${wrong} is for dumps; ${record.id} is a physical backup`);
   if (!flagOption(options, 'tar')) {
     throw new PgrecallError('usage', `${record.id} is a physical backup, which is exported with --tar`);
   }

@@ -87,6 +87,23 @@ export async function actingAs<T>(owner: Owner | undefined, action: () => Promis
   }
 }
 
+/**
+ * Within `actingAs`, does one thing as root after all, at once: as who asked for it, outside the repository. Threads that
+ * write must not be there, they would write as root, too. For others the same as doing it.
+ */
+export function asRoot<T>(act: () => T): T {
+  const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
+  if (process.getuid?.() !== 0 || uid === 0 || uid === undefined || gid === undefined) return act();
+  process.seteuid?.(0);
+  process.setegid?.(process.getgid?.() ?? 0);
+  try {
+    return act();
+  } finally {
+    process.setegid?.(gid);
+    process.seteuid?.(uid);
+  }
+}
+
 /** The name of a user, or its number where it has none. */
 export function nameOf(owner: Owner): string {
   if (process.geteuid?.() === owner.uid) return userOf(owner)?.username ?? `user ${owner.uid}`;
