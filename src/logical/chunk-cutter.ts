@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import type { PageKernel } from '../postgres/page-kernel.ts';
 
 /*
  * Cuts a stream into chunks where its content says so, so that what was there yesterday is cut as it was yesterday, wherever
@@ -29,39 +30,29 @@ export function chunkClassOf(databaseBytes: number): ChunkClass {
   return { leastBytes: fitting.leastBytes, bits: fitting.bits };
 }
 
-const windowBytes = 32;
-
 export class ChunkCutter {
   readonly mostBytes: number;
-  readonly #gear: Int32Array;
+  readonly #kernel: PageKernel;
   readonly #leastBytes: number;
-  readonly #shift: number;
+  readonly #bits: number;
 
-  /** `key`: of the repository, for this purpose or another. */
-  constructor(key: Uint8Array, { leastBytes, bits }: ChunkClass, mostBytes: number) {
+  /** Of what is in the buffer of `kernel`, which it takes for itself. `key`: of the repository, for this purpose or another. */
+  constructor(kernel: PageKernel, key: Uint8Array, { leastBytes, bits }: ChunkClass, mostBytes: number) {
     this.mostBytes = mostBytes;
-    this.#gear = gearOf(key);
+    this.#kernel = kernel;
+    kernel.gear.set(gearOf(key));
     this.#leastBytes = leastBytes;
-    this.#shift = 32 - bits;
+    this.#bits = bits;
   }
 
   /**
-   * Where the chunk that begins at `start` ends; `end` where no end is found before. To be cut alike every time it has to see
+   * Where the chunk that begins at `start` of the buffer ends; `end` where no end is found before. To be cut alike every time it has to see
    * `mostBytes`, or the end of the stream.
    */
-  endOfChunk(bytes: Uint8Array, start: number, end: number): number {
+  endOfChunk(start: number, end: number): number {
     const limit = Math.min(end, start + this.mostBytes);
-    let at = start + this.#leastBytes;
-    if (at >= limit) return limit;
-    const gear = this.#gear;
-    const shift = this.#shift;
-    let sum = 0;
-    for (let i = at - windowBytes; i < at; i += 1) sum = ((sum << 1) + gear[bytes[i]!]!) | 0;
-    for (; at < limit; at += 1) {
-      if (sum >>> shift === 0) return at;
-      sum = ((sum << 1) + gear[bytes[at]!]!) | 0;
-    }
-    return limit;
+    const at = start + this.#leastBytes;
+    return at < limit ? this.#kernel.endOfChunk(at, limit, this.#bits) : limit;
   }
 }
 

@@ -46,7 +46,7 @@ export class ChunkStorer {
   async #store({ source, chunkClass }: StreamItem): Promise<StreamResult> {
     using stream = openSource(source);
     const { buffer } = this.#kernel;
-    const cutter = new ChunkCutter(this.#cluster.repository.sumKey(), chunkClass, maxChunkBytes);
+    const cutter = new ChunkCutter(this.#kernel, this.#cluster.repository.sumKey(), chunkClass, maxChunkBytes);
     const chunks = new ChunkList();
     let [start, used] = [0, 0];
     for (let ended = false; !ended || start < used;) {
@@ -60,7 +60,7 @@ export class ChunkStorer {
         used += read;
         continue;
       }
-      const end = cutter.endOfChunk(buffer, start, used);
+      const end = cutter.endOfChunk(start, used);
       const stored = this.#storeChunk(start, end, chunks);
       if (stored) await stored;
       start = end;

@@ -28,6 +28,15 @@ export interface PageKernel {
    * of the kernel, good until the next call. Only of a kernel that was given a key.
    */
   sums(offset: number, lengthBytes: number): Uint8Array;
+
+  /** A number for each value of a byte, for `endOfChunk`. */
+  readonly gear: Int32Array;
+
+  /**
+   * The first place of the buffer from `offset` on before which the rolling hash of 32 bytes has its highest `bits` bits zero; `limit`
+   * where there is none before. The 32 bytes before `offset` are looked at.
+   */
+  endOfChunk(offset: number, limit: number, bits: number): number;
 }
 
 interface Exports {
@@ -36,9 +45,12 @@ interface Exports {
   crc32c(at: number, length: number, previous: number): number;
   verify(at: number, pages: number, firstBlock: number, startHigh: number, startLow: number, out: number): number;
   sums(at: number, length: number, key: number, out: number): void;
+  endOfChunk(at: number, limit: number, shift: number): number;
 }
 
 const bufferStart = 65_536;
+const gearAt = 10_240;
+const gearWindowBytes = 32;
 const badPagesAt = 16_384;
 /** How many numbers fit between the list's start and the compiler's own data. */
 const mostPages = 4096;
@@ -62,6 +74,7 @@ export function createPageKernel(capacityBytes: number, sumKey?: Uint8Array): Pa
   kernel.prepare();
   const buffer = new Uint8Array(kernel.memory.buffer, bufferStart, capacityBytes);
   if (sumKey) new Uint8Array(kernel.memory.buffer, keyAt, sumKeyBytes).set(sumKey);
+  const gear = new Int32Array(kernel.memory.buffer, gearAt, 256);
   const badPages = new Uint32Array(kernel.memory.buffer, badPagesAt, mostPages);
   const isRun = (offset: number, lengthBytes: number): boolean =>
     offset >= 0 && lengthBytes >= 0 && offset + lengthBytes <= capacityBytes;
@@ -83,6 +96,14 @@ export function createPageKernel(capacityBytes: number, sumKey?: Uint8Array): Pa
       assert(isRun(offset, lengthBytes) && sumKey !== undefined, 'sums without a key, or beyond the kernel’s buffer');
       kernel.sums(bufferStart + offset, lengthBytes, keyAt, sumsAt);
       return new Uint8Array(kernel.memory.buffer, sumsAt, Math.ceil(lengthBytes / pageBytes) * sumBytes);
+    },
+    gear,
+    endOfChunk: (offset, limit, bits) => {
+      assert(
+        offset >= gearWindowBytes && offset <= limit && limit <= capacityBytes,
+        'a chunk beyond the kernel’s buffer',
+      );
+      return kernel.endOfChunk(bufferStart + offset, bufferStart + limit, 32 - bits) - bufferStart;
     },
   };
 }

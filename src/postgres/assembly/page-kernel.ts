@@ -1,9 +1,10 @@
 // AssemblyScript, compiled by scripts/build-kernels.sh into ../page-kernel.wasm.ts.
 //
 // Memory: the CRC's from 1024 to 9344 and from 43008 to 51200 (crc32c.ts), the end of a file that is padded at 512 (32
-// bytes), numbers of bad pages at 16384 (u32 each, at most 4096), the compiler's from 32768, the caller's buffer from 65536.
+// bytes), the numbers of bytes at 10240 (gear.ts), numbers of bad pages at 16384 (u32 each, at most 4096), the compiler's from 32768, the caller's buffer from 65536.
 
 import { crc32c as crc, prepareCrc32c } from './crc32c';
+import { endOfChunk as end } from './gear';
 
 const PADDED: usize = 512;
 const PAGE: usize = 8192;
@@ -17,6 +18,11 @@ export function prepare(): void {
 /** CRC-32C of `length` bytes at `at`, continuing `previous`. */
 export function crc32c(at: usize, length: usize, previous: u32): u32 {
   return crc(at, length, previous);
+}
+
+/** Where a chunk ends: gear.ts. */
+export function endOfChunk(at: usize, limit: usize, shift: u32): usize {
+  return end(at, limit, shift);
 }
 
 /** Adds the products of the words of 32 bytes, each with the key's word added: NH, as in UMAC (RFC 4418, 5.2.2). */
