@@ -201,6 +201,7 @@ describe('the blocks that archived WAL says were changed', () => {
     assertUnfit(
       await askForBlocks(archive, { from: at(starts, 0), to: end }),
       /^WAL segment 0000000100000005000000\w+ is archived only up to .*, and others follow it$/,
+      nameOf(firstNumber + 1),
     );
   });
 

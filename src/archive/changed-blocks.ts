@@ -39,7 +39,7 @@ export interface ChangedBlocks {
 }
 
 /**
- * `unfit`: why WAL cannot tell, for the user. `missing`: the segment to archive first, if that is all that it takes.
+ * `unfit`: why WAL cannot tell, for the user. `missing`: the segment to archive first, if that may be all that it takes.
  * `otherWal`: what is archived is, or may be, not what this server wrote between the two positions.
  */
 export type Evidence =
@@ -144,6 +144,8 @@ class Gathering {
     if (before?.index.ending === 'end-of-wal') {
       return {
         unfit: `WAL segment ${before.name} is archived only up to ${formatLsn(before.index.usedEndLsn)}, and others follow it`,
+        // An archiver stores several at once, in any order.
+        missing: before.name,
         otherWal: true,
       };
     }

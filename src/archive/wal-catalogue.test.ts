@@ -222,6 +222,25 @@ describe('reading indexes', () => {
     assert.deepEqual(await collect(readIndexes(store, timeline(2), segmentNumber(0), segmentNumber(99))), []);
   });
 
+  it('gives that of the whole segment where that has come while its beginning was looked for', async () => {
+    const { store } = await testArchive();
+    const whole = walSegment(6, { commits: [2n, 3n] });
+    const begun = Buffer.alloc(mebibyte);
+    whole.copy(begun, 0, 0, 81_920);
+    await store.putPartial(nameOf(6), begun);
+    const list = store.listLog.bind(store);
+    store.listLog = async (of, log) => {
+      const listed = await list(of, log);
+      await store.putSegment(nameOf(6), whole);
+      return listed;
+    };
+    const read = await collect(readIndexes(store, timeline(1), segmentNumber(5), segmentNumber(6)));
+    assert.deepEqual(
+      read.map(({ ending }) => ending),
+      ['full'],
+    );
+  });
+
   it('gives that of a segment’s beginning where the whole one is missing', async () => {
     const { store } = await testArchive();
     await store.putSegment(nameOf(5), walSegment(5, { commits: [1n] }));

@@ -97,9 +97,9 @@ async function* readOneByOne(
   for (const name of [...whole, ...begun].toSorted()) {
     const { number } = parseSegmentName(name, store.segmentBytes);
     if (number < from || number > to) continue;
-    const index = beginnings.has(name)
-      ? await indexBeginning(store, name)
-      : await indexOf(store, { timeline: of, number }, name);
+    // A beginning goes as soon as the whole segment is there.
+    const beginning = beginnings.has(name) ? await indexBeginning(store, name) : undefined;
+    const index = beginning ?? (await indexOf(store, { timeline: of, number }, name));
     if (index) yield index;
   }
 }

@@ -18,9 +18,12 @@ export async function checkNeededWal(
   const from = { timeline, lsn: startLsn, checkpointLsn };
   const history = { timeline, parents: [] };
   const doubts = await doubtsOfWal({ store, history, from, to: { timeline, lsn: endLsn }, signal });
-  // Up to where a standby's last segment goes was seen to when it was stored.
-  if (!doubts || doubts.missing !== undefined) return undefined;
-  if (doubts.otherWal !== true) return `the archived WAL of this backup could not be held against it: ${doubts.unfit}`;
+  if (!doubts) return undefined;
+  if (doubts.otherWal !== true) {
+    // Up to where a standby's last segment goes was seen to when it was stored.
+    if (doubts.missing !== undefined) return undefined;
+    return `the archived WAL of this backup could not be held against it: ${doubts.unfit}`;
+  }
   throw new PgrecallError(
     'wal-other-content',
     `the archived WAL from ${formatLsn(startLsn)} to ${formatLsn(endLsn)} is not what this server wrote: ${doubts.unfit}`,

@@ -122,6 +122,19 @@ describe('what a backup knows of changes since its reference', () => {
     assert.match(fallback ?? '', new RegExp(`^WAL segment ${nameOf(firstNumber + 1)} is not in the archive`));
   });
 
+  it('is what WAL says where a segment is archived only in part, and later ones whole: they come in any order', async () => {
+    const site = await written();
+    using _made = site.made;
+    await archive(site, 0, 2);
+    const begun = Buffer.alloc(mebibyte);
+    segment(site, 1).copy(begun, 0, 0, 65_536);
+    await site.archive.store.putPartial(nameOf(firstNumber + 1), begun);
+    keepLocally(site, 1, 3);
+    const gathered = await gather(site);
+    assert.equal(gathered.fallback, undefined);
+    assert.deepEqual(told(gathered), [10, 11, 12, 13, 14]);
+  });
+
   it('waits for a segment that the server has forgotten and a receiver has not stored yet', async () => {
     const site = await written();
     using _made = site.made;
