@@ -1,12 +1,11 @@
-import { hash } from 'node:crypto';
 import { ByteWriter } from '../bytes/byte-writer.ts';
 import { PackOutput, type StoredBlob } from '../backup/pack-output.ts';
 import { createPageKernel, type PageKernel } from '../postgres/page-kernel.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { Extent } from '../repository/file-map.ts';
-import { chunkDigestBytes } from '../repository/manifest.ts';
 import { maxChunkBytes } from '../repository/pack-id.ts';
 import { ChunkCutter } from './chunk-cutter.ts';
+import { ChunkDigester } from './chunk-digest.ts';
 import type { KnownChunks } from './known-chunks.ts';
 import type { StoreResult, StoreTask, StreamItem, StreamResult } from './store-items.ts';
 import { openSource } from './stream-source.ts';
@@ -26,13 +25,15 @@ export class ChunkStorer {
   readonly #output: PackOutput;
   readonly #known: KnownChunks;
   readonly #kernel: PageKernel;
+  readonly #digester: ChunkDigester;
   readonly #onProgress: (bytes: number) => void;
 
   constructor(cluster: ClusterRepository, known: KnownChunks, onProgress: (bytes: number) => void) {
     this.#cluster = cluster;
-    this.#output = new PackOutput(cluster, 'wal');
+    this.#output = new PackOutput(cluster, 'text');
     this.#known = known;
     this.#kernel = createPageKernel(bufferBytes);
+    this.#digester = new ChunkDigester(cluster.repository.sumKey());
     this.#onProgress = onProgress;
   }
 
@@ -71,7 +72,7 @@ export class ChunkStorer {
   #storeChunk(start: number, end: number, chunks: ChunkList): Promise<void> | undefined {
     const chunk = this.#kernel.buffer.subarray(start, end);
     const crc = this.#kernel.crc32c(start, chunk.length, chunks.crc32c);
-    const digest = hash('sha256', chunk, 'buffer').subarray(0, chunkDigestBytes);
+    const digest = this.#digester.digest(chunk);
     const known = this.#known.find(digest, 0);
     chunks.add(chunk.length, crc, digest, known);
     this.#onProgress(chunk.length);
