@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
 import { announcement } from './announced-process.ts';
 import { archiverDirectory } from './archive-command.ts';
@@ -20,12 +20,16 @@ export class Acknowledgements {
     for (const name of ['ok', 'failed']) mkdirSync(join(this.directory, name), { recursive: true, mode: 0o700 });
   }
 
-  announce(pid: number): void {
+  /** `walDirectory`: of the server whose files are looked after; no other's wait for us. */
+  announce(pid: number, walDirectory: string): void {
+    remove(join(this.directory, 'wal'));
+    symlinkSync(resolve(walDirectory), join(this.directory, 'wal'));
     this.#write('pid', announcement(pid));
   }
 
   withdraw(): void {
     remove(join(this.directory, 'pid'));
+    remove(join(this.directory, 'wal'));
   }
 
   stored(name: string, identity: string): void {

@@ -48,6 +48,10 @@ class Site {
       writeFileSync(join(this.directory, 'pg_wal', 'archive_status', `${waiting}.ready`), '');
   }
 
+  get walDirectory(): string {
+    return join(this.directory, 'pg_wal');
+  }
+
   identity(): string {
     return fileIdentity(statSync(this.segment));
   }
@@ -142,7 +146,7 @@ describe('the archive_command', () => {
 
   it('waits while an archiver works, and takes its word', async () => {
     const site = new Site();
-    site.acknowledgements.announce(process.pid);
+    site.acknowledgements.announce(process.pid, site.walDirectory);
     const archived = site.archive();
     await sleep(200);
     site.acknowledgements.stored(name, site.identity());
@@ -152,9 +156,18 @@ describe('the archive_command', () => {
     assert.deepEqual(site.launcher.calls, []);
   });
 
+  it('does not wait for the archiver of another server, as of the old primary after a failover on one host', async () => {
+    const site = new Site();
+    const other = new Site();
+    site.acknowledgements.announce(process.pid, other.walDirectory);
+    const { status } = await site.archive();
+    assert.equal(status, 0);
+    assert.equal(site.launcher.calls[1], 'push');
+  });
+
   it('hands on why the archiver could not store it', async () => {
     const site = new Site();
-    site.acknowledgements.announce(process.pid);
+    site.acknowledgements.announce(process.pid, site.walDirectory);
     site.acknowledgements.failed(name, site.identity(), 'error[disk-full]: no space left\n  hint: make room');
     const { status, stderr } = await site.archive();
     assert.equal(status, 1);
@@ -166,7 +179,7 @@ describe('the archive_command', () => {
 
   it('does not take an earlier file’s failure for this one’s', async () => {
     const site = new Site();
-    site.acknowledgements.announce(process.pid);
+    site.acknowledgements.announce(process.pid, site.walDirectory);
     site.acknowledgements.failed(name, '1 2 3', 'of another file');
     const archived = site.archive();
     await sleep(100);
@@ -179,7 +192,7 @@ describe('the archive_command', () => {
     for (const leave of ['dies', 'leaves'] as const) {
       const site = new Site();
       const archiver = someProcess();
-      site.acknowledgements.announce(archiver.pid);
+      site.acknowledgements.announce(archiver.pid, site.walDirectory);
       const archived = site.archive();
       await sleep(100);
       assert.deepEqual(site.launcher.calls, []);
@@ -196,7 +209,7 @@ describe('the archive_command', () => {
     const bell = join(site.acknowledgements.directory, 'bell');
     execFileSync('mkfifo', [bell]);
     const archiver = someProcess(bell);
-    site.acknowledgements.announce(archiver.pid);
+    site.acknowledgements.announce(archiver.pid, site.walDirectory);
     const archived = site.archive();
     await sleep(100);
     assert.deepEqual(site.launcher.calls, []);
@@ -211,7 +224,7 @@ describe('the archive_command', () => {
     const site = new Site();
     const { acknowledgements } = site;
     await acknowledgements.bell.hang();
-    acknowledgements.announce(process.pid);
+    acknowledgements.announce(process.pid, site.walDirectory);
     const archived = site.archive();
     await sleep(100);
     acknowledgements.stored('000000010000000000000006', '1 2 3');
@@ -225,7 +238,7 @@ describe('the archive_command', () => {
   it('pushes itself when a living archiver says nothing of the file for half a minute', async () => {
     const site = new Site();
     await site.acknowledgements.bell.hang();
-    site.acknowledgements.announce(process.pid);
+    site.acknowledgements.announce(process.pid, site.walDirectory);
     const archived = site.archive();
     const ticking = setInterval(() => site.acknowledgements.bell.tick(), 5);
     assert.equal((await archived).status, 0);

@@ -14,6 +14,8 @@ import { bellScript } from './bell.ts';
  * A single file is pushed directly.
  *
  *   <state>/archiver/pid           the archiver's process (announced-process.ts)
+ *   <state>/archiver/wal           a link to the pg_wal that it looks after: after a failover on one host, the one of the
+ *                                  old primary may still be there when the new one archives
  *   <state>/archiver/ok/<file>     "<inode> <size> <mtime>" of the file that was stored
  *   <state>/archiver/failed/<file> the same line, then why it could not be stored
  *   <state>/archiver/bell          rings when there is something new in them (bell.ts)
@@ -63,7 +65,11 @@ acknowledged() {
 failed() {
   { read -r line && [ "$line" = "$identity" ] && cat; } <"$state/failed/$name" >&2
 }
-${announcedRunsScript('working', '"$state/pid"')}
+${announcedRunsScript('announced', '"$state/pid"')}
+wal=\${path%/*}
+working() {
+  { [ ! -L "$state/wal" ] || [ "$state/wal" -ef "$wal" ]; } && announced
+}
 ${bellScript('rung', '"$state/bell"', 'working')}
 
 acknowledged && exit 0
@@ -71,7 +77,7 @@ starter=none
 if ! working; then
   # Of an archiver that is gone.
   [ -e "$state/failed/$name" ] && rm -f "$state/failed/$name"
-  case $path in /*) wal=\${path%/*} ;; *) wal=$PWD/\${path%/*} ;; esac
+  case $wal in /*) ;; *) wal=$PWD/$wal ;; esac
   set -- "$wal"/archive_status/*.ready
   if [ "$#" -gt 1 ]; then
     # In a session of its own: what the server does to this script's process group does not concern it.

@@ -80,7 +80,7 @@ class Archiver {
     const onAbort = (): void => this.#wake();
     signal.addEventListener('abort', onAbort);
     const hanging = acknowledgements.bell.hang();
-    acknowledgements.announce(process.pid);
+    acknowledgements.announce(process.pid, walDirectory);
     const ticking = setInterval(() => acknowledgements.bell.tick(), tickMs);
     let busyMs = performance.now();
     try {

@@ -113,6 +113,13 @@ export const catalogue = define({
   'database-unknown': { kind: 'usage', hint: 'pgrecall show lists the databases of a backup' },
   'recovery-failed': { kind: 'failed' },
 
+  // standbys
+  'standby-node': { kind: 'failed' },
+  'primary-alive': { kind: 'failed', hint: 'stop it first; two servers that take writes are two databases' },
+  'standby-behind': { kind: 'failed' },
+  'promotion-failed': { kind: 'failed' },
+  'rejoin-failed': { kind: 'failed' },
+
   'demo-failed': { kind: 'failed' },
 
   io: { kind: 'failed' },

@@ -1,0 +1,324 @@
+import { join, resolve } from 'node:path';
+import { readControlFile } from '../backup/read-control-file.ts';
+import { connectionOptions, connectionTo } from '../connection/connection-uri.ts';
+import { SqlSession } from '../connection/sql-session.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { formatLsn, lsn, type Lsn } from '../postgres/lsn.ts';
+import type { RepositoryLock } from '../repository/lock.ts';
+import { findHowStarted } from '../server/how-started.ts';
+import { readPostmasterPid } from '../server/postmaster-pid.ts';
+import { findPrograms } from '../server/programs.ts';
+import { isServerRunning } from '../server/running.ts';
+import { stopAsStarted } from '../server/stop-and-start.ts';
+import { decideFence, findPrimary, type Answer, type FoundServers } from '../standby/fence-primary.ts';
+import { followPrimary, type Address, type Followed } from '../standby/follow.ts';
+import { serverOn } from '../standby/follow-address.ts';
+import { pushLeftWal, type LeftWal } from '../standby/left-wal.ts';
+import { catchUp, ensureArchived, measureInArchive, promoteServer } from '../standby/promote.ts';
+import { readServer, readStandby, type StandbyFacts } from '../standby/promote-facts.ts';
+import { describeLack, findFork, isAllowed, parseLag, type AllowedLag, type Lack } from '../standby/promote-plan.ts';
+import { asRepositoryOwner, type ClusterAccess } from './cluster-access.ts';
+import type { CommandArguments, RunCommand } from './command.ts';
+import type { CliContext } from './context.ts';
+
+import { flagOption, listOption, requiredPositional, secondsOption, textOption } from './options.ts';
+import { answerPromotion, describePlan, type Promotion } from './standby-promote-report.ts';
+import { pointConfiguration } from './standby-promote-config.ts';
+
+const defaultTimeoutMs = 60_000;
+const archiveTimeoutMs = 30_000;
+
+/** `pgrecall standby promote CLUSTER --directory DIR`: exit 1 where a safety of it is in the way; nothing is changed then. */
+export const runStandbyPromote: RunCommand = async (arguments_, context) => {
+  const words = readWords(arguments_, context);
+  await using stack = new AsyncDisposableStack();
+  const planned = await asRepositoryOwner(context, words.cluster, async (access) => {
+    stack.use(await lockPromotion(access, context));
+    return plan(access, words, context);
+  });
+  for (const line of describePlan(planned, words.directory)) context.stderr(line);
+  if (words.onlyPlan) {
+    answerPromotion(context, { ...planned, directory: words.directory, planned: true });
+    return 0;
+  }
+  const { stop } = decideFence(planned.found.primary, words);
+  refuseFork(planned, words);
+  // With the primary's WAL still to come, what is lacking is known only when it was stopped.
+  if (stop === undefined && planned.found.primary.kind === 'silent' && planned.facts.restoreCommand === '') {
+    refuseLack(planned.lack, planned.facts, words.allowed);
+  }
+  await confirm(words, context);
+  if (stop !== undefined) await stopPrimary(stop, planned, words, context);
+  const promotion = await asRepositoryOwner(context, words.cluster, async (access) =>
+    promote(access, { planned, words, stopped: stop }, context),
+  );
+  const configuration = pointConfiguration(promotion.config, {
+    directory: words.directory,
+    address: promotion.address,
+    isNamed: planned.found.ownAddresses.length > 0,
+    apply: words.apply,
+  });
+  answerPromotion(context, { ...planned, ...promotion, configuration, directory: words.directory, planned: false });
+  return 0;
+};
+
+interface Words {
+  readonly cluster: string;
+  readonly directory: string;
+  readonly stop: boolean;
+  readonly isDead: boolean;
+  readonly allowed: AllowedLag;
+  readonly force: boolean;
+  readonly follow: readonly string[];
+  readonly address: Address | undefined;
+  readonly timeoutMs: number;
+  readonly onlyPlan: boolean;
+  readonly yes: boolean;
+  readonly apply: boolean;
+}
+
+function readWords(arguments_: CommandArguments, context: CliContext): Words {
+  const { options } = arguments_;
+  const directory = textOption(options, 'directory');
+  if (directory === undefined) throw new PgrecallError('usage', '--directory is missing: the standby’s data directory');
+  const words = {
+    cluster: requiredPositional(arguments_, 'cluster'),
+    directory: resolve(context.cwd, directory),
+    stop: flagOption(options, 'stopPrimary'),
+    isDead: flagOption(options, 'primaryIsDead'),
+    allowed: parseLag(textOption(options, 'maxLag') ?? '0'),
+    force: flagOption(options, 'force'),
+    follow: listOption(options, 'follow'),
+    address: addressOption(textOption(options, 'address')),
+    timeoutMs: secondsOption(options, 'timeout') ?? defaultTimeoutMs,
+    onlyPlan: flagOption(options, 'plan'),
+    yes: flagOption(options, 'yes'),
+    apply: flagOption(options, 'apply'),
+  };
+  if (words.stop && words.isDead) {
+    throw new PgrecallError('usage', '--stop-primary and --primary-is-dead exclude each other');
+  }
+  return words;
+}
+
+function addressOption(text: string | undefined): Address | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(.+):(\d{1,5})$/.exec(text);
+  if (match) return { host: (match[1] ?? '').replaceAll(/^\[|\]$/g, ''), port: Number(match[2]) };
+  throw new PgrecallError('usage', `--address is "${text}"; expected HOST:PORT`);
+}
+
+/** One promotion of a cluster at a time, whichever standby. */
+async function lockPromotion({ cluster }: ClusterAccess, { now, randomBytes }: CliContext): Promise<RepositoryLock> {
+  return cluster.lock('standby', { purpose: 'standby promote', now, randomBytes });
+}
+
+/** What was found; nothing was touched. */
+export interface PlannedPromotion {
+  readonly facts: StandbyFacts;
+  readonly found: FoundServers;
+  readonly lack: Lack;
+  readonly fork: ReturnType<typeof findFork>;
+}
+
+async function plan(access: ClusterAccess, words: Words, context: CliContext): Promise<PlannedPromotion> {
+  const { config, incarnation, store } = access;
+  requireThisCluster(words.directory, incarnation.systemIdentifier);
+  await using session = await connectTo(words.directory, config.connection, context.env);
+  const facts = await readStandby(session);
+  const [row] = await session.query<{ conninfo: string | null }>(
+    "SELECT setting AS conninfo FROM pg_settings WHERE name = 'primary_conninfo'",
+  );
+  const found = await findPrimary({
+    systemIdentifier: incarnation.systemIdentifier,
+    connection: config.connection,
+    dataDirectory: config.dataDirectory,
+    standby: { directory: words.directory, signature: facts.signature, conninfo: row?.conninfo ?? '' },
+  });
+  const lack = withPrimary(await measureInArchive(store, facts), facts, found);
+  const fork = findFork(facts.timeline, await store.readHistories());
+  return { facts, found, lack, fork };
+}
+
+/** A primary that answers knows what it has written. */
+function withPrimary(lack: Lack, facts: StandbyFacts, { primary }: FoundServers): Lack {
+  const at = primary.kind === 'alive' ? primary.positionLsn : undefined;
+  if (at === undefined || at <= lack.knownLsn) return lack;
+  return { ...lack, knownLsn: at, bytes: Number(at - facts.haveLsn) };
+}
+
+/** Throws `standby-node` where no server runs there, `cluster-mismatch`, `data-directory`. */
+function requireThisCluster(directory: string, expected: string): void {
+  const { control } = readControlFile(directory);
+  if (control.systemIdentifier !== expected) {
+    throw new PgrecallError(
+      'cluster-mismatch',
+      `"${directory}" holds another cluster: its system identifier is ${control.systemIdentifier}, the repository’s ${expected}`,
+      { details: { found: control.systemIdentifier, expected } },
+    );
+  }
+  if (isServerRunning(directory)) return;
+  throw new PgrecallError('standby-node', `no server runs on "${directory}"`, {
+    hint: 'start the standby, let it replay what there is, and run this again',
+    details: { directory },
+  });
+}
+
+/** To the server that runs on a data directory of this host, as the configured user. */
+async function connectTo(directory: string, connection: string, env: NodeJS.ProcessEnv): Promise<SqlSession> {
+  return SqlSession.connect(connectionTo(connection, serverOn(directory), env));
+}
+
+function refuseFork({ fork, facts }: PlannedPromotion, { force }: Words): void {
+  if (!fork || force) return;
+  throw new PgrecallError(
+    'standby-node',
+    `the archive has timeline ${fork.timeline}, which left timeline ${facts.timeline} at ${formatLsn(fork.switchLsn)}: another server was promoted, and this standby does not follow it`,
+    {
+      hint: 'is that one the primary now, then let this standby follow it; was that timeline given up (a recovery that was taken back), then say --force',
+      details: { timeline: fork.timeline, switchLsn: formatLsn(fork.switchLsn) },
+    },
+  );
+}
+
+function refuseLack(lack: Lack, facts: StandbyFacts, allowed: AllowedLag): void {
+  if (isAllowed(lack, allowed)) return;
+  throw new PgrecallError('standby-behind', `the standby is behind: ${describeLack(lack, facts)}`, {
+    hint:
+      facts.restoreCommand === ''
+        ? 'it has no restore_command: with one it would fetch what the archive has. To give up what it lacks: --max-lag BYTES or SECONDS'
+        : 'what cannot be had any more is given up with --max-lag BYTES or SECONDS; a standby that has more may be there',
+    details: { lagBytes: lack.bytes, lagSeconds: lack.seconds, commits: lack.commits },
+  });
+}
+
+async function confirm(words: Words, context: CliContext): Promise<void> {
+  if (words.yes || !context.ask) return;
+  const answer = await context.ask('promote it? (yes or no)', 'no');
+  if (/^y(?:es)?$/i.test(answer)) return;
+  throw new PgrecallError('cancelled', 'not promoted; nothing was changed');
+}
+
+/** Cleanly: it writes a shutdown checkpoint, and sends all its WAL to the standbys that stream from it. */
+async function stopPrimary(
+  directory: string,
+  { facts }: PlannedPromotion,
+  words: Words,
+  context: CliContext,
+): Promise<void> {
+  const config = await context.cluster(words.cluster);
+  const pid = readPostmasterPid(directory)?.pid;
+  if (pid === undefined) return;
+  const { pgBin, stateDirectory } = config;
+  const programs = await findPrograms({
+    major: readControlFile(directory).control.postgresMajor,
+    env: context.env,
+    ...(pgBin === undefined ? {} : { pgBin }),
+  });
+  const fallbackLog = join(stateDirectory, 'server.log');
+  const startedBy = await findHowStarted({ dataDirectory: directory, pid, env: context.env, fallbackLog });
+  context.stderr(`stopping the primary on "${directory}" (timeline ${facts.timeline})`);
+  await stopAsStarted({
+    dataDirectory: directory,
+    startedBy,
+    programs,
+    stopTimeoutMs: words.timeoutMs,
+    startTimeoutMs: words.timeoutMs,
+  });
+}
+
+interface Doing {
+  readonly planned: PlannedPromotion;
+  readonly words: Words;
+  readonly stopped: string | undefined;
+}
+
+async function promote(
+  access: ClusterAccess,
+  { planned, words, stopped }: Doing,
+  context: CliContext,
+): Promise<Promotion & Pick<ClusterAccess, 'config'>> {
+  const { config, store } = access;
+  const { timeoutMs, directory } = words;
+  const { signal } = context;
+  const { primary } = planned.found;
+  const atRest = stopped ?? (primary.kind === 'at-rest' ? primary.directory : undefined);
+  const left = atRest === undefined ? undefined : await takeLeftWal(access, atRest, planned.facts, context);
+  await using session = await connectTo(directory, config.connection, context.env);
+  const { facts, lack } = await catchUp(session, store, {
+    leastLsn: left?.leastLsn,
+    timeoutMs,
+    signal,
+    say: context.stderr,
+  });
+  refuseLack(lack, facts, words.allowed);
+  if (lack.bytes > 0) context.stderr(`given up: ${describeLack(lack, facts)}`);
+  const { timeline } = await promoteServer(session, timeoutMs);
+  context.stderr(`promoted: the server on "${directory}" is on timeline ${timeline}`);
+  const archived = await ensureArchived(session, store, {
+    directory,
+    timeline,
+    archives: facts.archives,
+    timeoutMs: archiveTimeoutMs,
+    signal,
+  });
+  const here = serverOn(directory);
+  const followed: Followed[] = [];
+  for (const standby of await standbysToTell(planned, words, config.connection, context)) {
+    const address = addressFor(standby, words, planned, here);
+    followed.push(
+      address
+        ? await followPrimary(standby, { session, address, switchLsn: archived.switchLsn })
+        : { kind: 'cannot', address: standby.address, why: 'where it reaches the new primary is not known: --address' },
+    );
+  }
+  const known = words.address ?? planned.found.ownAddresses[0] ?? here;
+  return { config, facts, lack, timeline, archived, followed, left: left?.wal, address: known };
+}
+
+/** What the stopped primary has written and the archive lacks goes there; the standby may fetch it. */
+async function takeLeftWal(
+  { store }: ClusterAccess,
+  directory: string,
+  facts: StandbyFacts,
+  context: CliContext,
+): Promise<{ readonly wal: LeftWal; readonly leastLsn: Lsn | undefined }> {
+  const { control } = readControlFile(directory);
+  const wal = await pushLeftWal(store, join(directory, 'pg_wal'), control.timeline, context.signal);
+  if (wal.stored.length > 0) context.stderr(`stored what the old primary had not archived: ${wal.stored.join(', ')}`);
+  if (control.timeline !== facts.timeline) return { wal, leastLsn: undefined };
+  // One that has got beyond the beginning of the last checkpoint has replayed it.
+  const checkpoint = control.state === 'shut down' ? lsn(control.checkpointLsn + 1n) : undefined;
+  return { wal, leastLsn: checkpoint !== undefined && checkpoint > wal.endLsn ? checkpoint : wal.endLsn };
+}
+
+async function standbysToTell(
+  { found, facts }: PlannedPromotion,
+  { follow }: Words,
+  connection: string,
+  context: CliContext,
+): Promise<readonly Answer[]> {
+  const standbys = new Map(found.standbys.map((answer) => [answer.facts.signature, answer]));
+  for (const named of follow) {
+    const uri = /^[/.]/.test(named)
+      ? connectionTo(connection, serverOn(resolve(context.cwd, named)), context.env)
+      : named;
+    await using session = await SqlSession.connect(uri);
+    const answer = { uri, address: session.address, facts: await readServer(session) };
+    if (answer.facts.signature !== facts.signature) standbys.set(answer.facts.signature, answer);
+  }
+  return [...standbys.values()];
+}
+
+/** One on this host takes the socket; another one has to be told an address that leads here. */
+function addressFor(
+  standby: Answer,
+  { address }: Words,
+  { found }: PlannedPromotion,
+  here: Address,
+): Address | undefined {
+  if (address) return address;
+  const { host } = connectionOptions(standby.uri);
+  if (host.startsWith('/')) return here;
+  return found.ownAddresses.find((own) => !own.host.startsWith('/')) ?? (host.startsWith('127.') ? here : undefined);
+}
