@@ -11,6 +11,7 @@ import {
   walSegment,
   type TestArchive,
 } from '../../test/support/test-archive.ts';
+import { parseLsn } from '../postgres/lsn.ts';
 import { fetchFile } from './fetch-file.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'pgrecall-fetch-'));
@@ -54,6 +55,16 @@ describe('fetching a file of WAL', () => {
     await assert.rejects(fetchFile(store, 'pg_control', join(directory, 'RECOVERYXLOG')), { code: 'wal-name' });
     assert.equal(readFileSync(join(directory, 'RECOVERYXLOG'), 'utf8'), 'before');
     assert.deepEqual(readdirSync(directory), ['RECOVERYXLOG']);
+  });
+
+  it('puts zeros behind the position up to which it is wanted', async () => {
+    const { store } = await testArchive();
+    await store.putSegment(nameOf(5), walSegment(5));
+    const path = join(newDirectory(), 'RECOVERYXLOG');
+    assert.equal(await fetchFile(store, nameOf(5), path, { untilLsn: parseLsn('0/500100') }), true);
+    const expected = Buffer.from(walSegment(5));
+    expected.fill(0, 0x100);
+    sameBytes(readFileSync(path), expected);
   });
 
   it('shows nothing of a segment that is damaged anywhere', async () => {

@@ -2,6 +2,7 @@ import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } fro
 import { basename, dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import type { Lsn } from '../postgres/lsn.ts';
 import { isSegmentName } from '../postgres/segment-name.ts';
 import { release } from '../repository/compression.ts';
 import { isCompressed } from '../repository/sealed-format.ts';
@@ -11,16 +12,24 @@ import type { WalStore } from './wal-store.ts';
 /** Blobs of this much are read from the storage at once. */
 const readAheadBytes = 8_388_608;
 
+export interface FetchOptions {
+  /** Where it is written first, on the same file system; beside `path` unless said. */
+  readonly workingDirectory?: string;
+  /** Of a segment: what lies behind this position in it is zeros, at which replay ends. */
+  readonly untilLsn?: Lsn;
+}
+
 /**
  * Puts the file of that name to `path`, whole, by rename; false where the archive has none. Not synced: the server
- * does that for what it keeps. `workingDirectory`, on the same file system, is where it is written first. Throws `wal-name`, `wal-other-content`, `disk-full`, and what damage throws.
+ * does that for what it keeps. Throws `wal-name`, `wal-other-content`, `disk-full`, and what damage throws.
  */
 export async function fetchFile(
   store: WalStore,
   name: string,
   path: string,
-  workingDirectory: string = dirname(path),
+  options: FetchOptions = {},
 ): Promise<boolean> {
+  const { workingDirectory = dirname(path), untilLsn } = options;
   const stored = isSegmentName(name) ? await store.findSegment(name) : undefined;
   const bytes = stored ? undefined : await store.get(name);
   if (!stored && !bytes) return false;
@@ -30,6 +39,8 @@ export async function fetchFile(
   try {
     if (stored) await copyBlobs(await store.cluster.openSealed(stored.key), descriptor, store.segmentBytes);
     else if (bytes) writeFully(descriptor, bytes, 0);
+    if (untilLsn !== undefined)
+      blankFrom(descriptor, Number(untilLsn % BigInt(store.segmentBytes)), store.segmentBytes);
     renameSync(temporary, path);
   } catch (error) {
     remove(temporary);
@@ -64,6 +75,10 @@ async function copyBlobs(reader: SealedReader, descriptor: number, segmentBytes:
   } finally {
     await reader.close();
   }
+}
+
+function blankFrom(descriptor: number, offset: number, segmentBytes: number): void {
+  writeFully(descriptor, new Uint8Array(segmentBytes - offset), offset);
 }
 
 function openToWrite(path: string): number {

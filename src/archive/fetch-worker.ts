@@ -14,4 +14,6 @@ export interface FetchTask {
 
 const { access, cluster, incarnation } = workerData as ArchiveWorkerData;
 const store = new WalStore(openWithAccess(access).cluster(cluster), incarnation);
-serve<FetchTask, boolean>(async ({ name, path, workingDirectory }) => fetchFile(store, name, path, workingDirectory));
+serve<FetchTask, boolean>(async ({ name, path, workingDirectory }) =>
+  fetchFile(store, name, path, { workingDirectory }),
+);

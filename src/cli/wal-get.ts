@@ -1,10 +1,13 @@
 import { resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fetchFile } from '../archive/fetch-file.ts';
+import { LeftTimelines, type SegmentShare } from '../archive/left-timelines.ts';
 import { sayWanted } from '../archive/prefetcher.ts';
 import { absentStatus, aheadDirectory } from '../archive/restore-command.ts';
+import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
-import { isSegmentName } from '../postgres/segment-name.ts';
+import { isSegmentName, parseSegmentName } from '../postgres/segment-name.ts';
+import { isStandby } from '../server/standby-signal.ts';
 import { openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import { requiredPositional, textOption } from './options.ts';
@@ -29,12 +32,21 @@ export const runWalGet: RunCommand = async (arguments_, context) => {
   try {
     const access = await openCluster(context, textOption(arguments_.options, 'cluster'));
     if (isSegmentName(name)) sayWhatWasWanted(name, ahead);
-    return (await fetchFile(access.store, name, path)) ? 0 : absentStatus;
+    const share = await shareFor(access.store, name, ahead);
+    if (share.kind === 'none') return absentStatus;
+    const options = share.kind === 'until' ? { untilLsn: share.lsn } : {};
+    return (await fetchFile(access.store, name, path, options)) ? 0 : absentStatus;
   } catch (error) {
     context.stderr(reportError(error).text);
     return stopServerStatus;
   }
 };
+
+/** Of a timeline that was left, a standby gets what lies before that; a recovery to a target whatever there is. */
+async function shareFor(store: WalStore, name: string, dataDirectory: string): Promise<SegmentShare> {
+  if (!isSegmentName(name) || !isStandby(dataDirectory)) return { kind: 'all' };
+  return new LeftTimelines(store).shareOf(parseSegmentName(name, store.segmentBytes));
+}
 
 /** A prefetcher that runs has guessed wrong: it is to go on from here. */
 function sayWhatWasWanted(name: string, dataDirectory: string): void {

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fetchInThreads } from '../archive/archive-threads.ts';
+import { LeftTimelines } from '../archive/left-timelines.ts';
 import { runPrefetcher } from '../archive/prefetcher.ts';
 import { parseSegmentName, segmentNumber } from '../postgres/segment-name.ts';
 import { acquireLock } from '../repository/lock.ts';
+import { isStandby } from '../server/standby-signal.ts';
 import { LocalStorage } from '../storage/local.ts';
 import { archiveForThreads, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
@@ -27,11 +29,17 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
   await using pool = fetchInThreads(access.store, archiveForThreads(access), jobs);
   const recovering = textOption(options, 'while');
+  const left = new LeftTimelines(store);
+  // The rest is for `wal get` to decide.
+  const isGivenWhole = async (segment: string): Promise<boolean> =>
+    recovering === undefined ||
+    !isStandby(recovering) ||
+    (await left.shareOf(parseSegmentName(segment, store.segmentBytes))).kind === 'all';
   const { fetched } = await runPrefetcher({
     directory,
     segmentBytes: store.segmentBytes,
     first: { timeline, number: first },
-    has: async (segment) => (await store.findSegment(segment)) !== undefined,
+    has: async (segment) => (await isGivenWhole(segment)) && (await store.findSegment(segment)) !== undefined,
     fetch: async (segment, path, workingDirectory) => pool.run({ name: segment, path, workingDirectory }),
     parallel: jobs * 2,
     isNeeded: () => recovering === undefined || isRecovering(recovering),
@@ -44,5 +52,5 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
 };
 
 function isRecovering(dataDirectory: string): boolean {
-  return ['recovery.signal', 'standby.signal'].some((name) => existsSync(join(dataDirectory, name)));
+  return isStandby(dataDirectory) || existsSync(join(dataDirectory, 'recovery.signal'));
 }

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { SqlSession } from '../../src/connection/sql-session.ts';
+import { eventually } from '../support/eventually.ts';
+import { missingForPatroni, PatroniSite, type PatroniMember } from '../support/patroni-site.ts';
+
+/*
+ * Three members under a real Patroni and a real etcd, from the first start to a failover and after it. Each step goes on
+ * from the one before.
+ */
+
+const missing = missingForPatroni();
+
+describe('a cluster that Patroni manages', { skip: missing ?? false }, () => {
+  let site: PatroniSite;
+  let first: PatroniMember;
+  let old: PatroniMember;
+  let leader: PatroniMember;
+  let beforeFailover = '';
+  let afterFailover = '';
+
+  before(async () => {
+    site = await PatroniSite.make(3);
+    for (const member of site.members) member.prepare(site.connection());
+    [first] = site.members as [PatroniMember];
+  });
+  after(async () => site[Symbol.asyncDispose]());
+
+  it('archives from its first member, which is backed up', async () => {
+    first.start();
+    assert.equal(await site.leader(), first);
+    const made = first.run(['init', 'main', '--repository', site.repository]);
+    assert.equal(made.status, 0, made.stderr);
+    await insert(await site.leader(), 'before the backup');
+    const backup = first.run(['backup', 'main']);
+    assert.equal(backup.status, 0, backup.stderr);
+  });
+
+  it('makes its replicas from the repository', async () => {
+    const [, ...others] = site.members;
+    for (const member of others) member.start();
+    for (const member of others) {
+      await streams(member);
+      assert.match(
+        member.log(),
+        /is a replica made of \S+-full, on timeline 1\n[^]*replica has been created using pgrecall/,
+      );
+      assert.ok(existsSync(join(member.dataDirectory, 'backup_manifest')));
+      assert.doesNotMatch(readFileSync(join(member.dataDirectory, 'postgresql.auto.conf'), 'utf8'), /^\w/m);
+    }
+    await replayed(site, 1);
+  });
+
+  it('is backed up from the host of its primary, or a replica where that is wanted, and not from two servers', async () => {
+    const [, second] = site.members as [PatroniMember, PatroniMember];
+    const mixed = second.run(['backup', 'main', '--json']);
+    assert.equal(mixed.status, 1, mixed.stderr);
+    const { error } = mixed.json() as { error: { code: string; message: string; hint: string } };
+    assert.equal(error.code, 'data-directory');
+    assert.match(
+      error.message,
+      /at 127\.0\.0\.1:\d+, the primary: it is that of the standby that runs here on port \d+/,
+    );
+    const idle = second.run(['backup', 'main', '--role', 'primary', '--json']);
+    assert.equal(idle.status, 0, idle.stderr);
+    assert.match((idle.json() as { skipped: string }).skipped, /is a standby/);
+    const taken = second.run(['backup', 'main', '--role', 'standby', '--type', 'incremental']);
+    assert.equal(taken.status, 0, taken.stderr);
+  });
+
+  it('fails over, and the archive has what the primary had not brought there', async () => {
+    old = await site.leader();
+    beforeFailover = await insert(old, 'before the failover');
+    await old.stopArchiver();
+    for (const n of [1, 2, 3]) await insert(old, `unarchived ${n}`, { switchSegment: true });
+    await replayed(site, 5);
+    await old.kill();
+    leader = await site.leader(old);
+    await insert(leader, 'after the failover', { switchSegment: true });
+    afterFailover = await insert(leader, 'later');
+    const check = leader.run(['check', 'main']);
+    assert.equal(check.status, 0, `${check.stdout}${check.stderr}`);
+    const list = leader.run(['wal', 'list', 'main', '--json']);
+    assert.equal(list.status, 0, list.stdout);
+    assert.match(leader.run(['wal', 'list', 'main']).stdout, /2/);
+  });
+
+  it('is backed up from the new primary, and from a replica', async () => {
+    const backup = leader.run(['backup', 'main', '--role', 'primary', '--json']);
+    assert.equal(backup.status, 0, backup.stderr);
+    assert.equal((backup.json() as { timeline: number }).timeline, 2);
+    const replica = site.members.find((member) => member !== old && member !== leader);
+    assert.ok(replica);
+    await eventually(
+      () => replica.log().slice(-3000),
+      () => replica.run(['backup', 'main', '--role', 'standby']).status === 0,
+      { timeoutMs: 30_000 },
+    );
+  });
+
+  it('takes the old primary back as a replica', async () => {
+    old.start();
+    await streams(old);
+    await replayed(site, 7);
+  });
+
+  it('is recovered to before the failover and to after it', async () => {
+    assert.deepEqual(await recoveredTo(site, leader, beforeFailover), ['before the backup', 'before the failover']);
+    const all = await recoveredTo(site, leader, afterFailover);
+    assert.deepEqual(all.slice(-3), ['unarchived 3', 'after the failover', 'later']);
+    assert.equal(all.length, 7);
+  });
+
+  it('is made anew from the repository, up to the wanted moment', async () => {
+    await Promise.all(site.members.map(async (member) => member.stop()));
+    const again = await site.addMember('again');
+    again.prepare(`host=127.0.0.1 port=${again.port} user=postgres dbname=postgres`, {
+      scope: 'again',
+      bootstrap: ['--target-time', `"${beforeFailover}"`],
+    });
+    again.start();
+    await eventually(
+      () => again.log().slice(-6000),
+      async () => again.takesWrites(),
+      { timeoutMs: 40_000 },
+    );
+    assert.deepEqual(await rows(await again.session()), ['before the backup', 'before the failover']);
+    const check = again.run(['check', 'main']);
+    assert.equal(check.status, 0, `${check.stdout}${check.stderr}`);
+  });
+});
+
+/** Writes a row; the time just after its commit. */
+async function insert(
+  member: PatroniMember,
+  text: string,
+  options: { readonly switchSegment?: boolean } = {},
+): Promise<string> {
+  await using session = await member.session();
+  await session.query('CREATE TABLE IF NOT EXISTS story (n serial, text text)');
+  await session.query('INSERT INTO story (text) VALUES ($1)', [text]);
+  const [row] = await session.query<{ now: string }>('SELECT clock_timestamp()::text AS now');
+  // A later transaction, which ends the search for the target.
+  await session.query('SELECT txid_current()');
+  if (options.switchSegment === true) await session.query('SELECT pg_switch_wal()');
+  return row?.now ?? '';
+}
+
+async function rows(session: SqlSession): Promise<string[]> {
+  await using own = session;
+  return (await own.query<{ text: string }>('SELECT text FROM story ORDER BY n')).map(({ text }) => text);
+}
+
+/** Until it is a replica that gets WAL from the primary. */
+async function streams(member: PatroniMember): Promise<void> {
+  await eventually(
+    () => `${member.name} is a replica\n${member.log().slice(-6000)}`,
+    async () => {
+      if (!(await member.is('replica'))) return false;
+      await using session = await member.session();
+      const found = await session.query("SELECT 1 FROM pg_stat_wal_receiver WHERE status = 'streaming'");
+      return found.length > 0;
+    },
+    { timeoutMs: 40_000, pauseMs: 200 },
+  );
+}
+
+/** Until every member that answers shows so many rows. */
+async function replayed(site: PatroniSite, count: number): Promise<void> {
+  for (const member of site.members) {
+    await eventually(
+      () => `${member.name} has ${count} rows\n${site.logs()}`,
+      async () => (await rows(await member.session())).length === count,
+      { timeoutMs: 20_000, pauseMs: 50 },
+    );
+  }
+}
+
+let restored = 0;
+
+/** What the table has after a recovery to a directory beside the members. */
+async function recoveredTo(site: PatroniSite, from: PatroniMember, time: string): Promise<string[]> {
+  restored += 1;
+  const directory = join(site.directory, `restored-${restored}`);
+  const port = await site.freePort();
+  const words = ['restore', 'main', '--to', directory, '--target-time', time, '--start', '--port', String(port)];
+  const done = from.run(words);
+  assert.equal(done.status, 0, done.stderr);
+  try {
+    return await rows(await SqlSession.connect(`postgresql://postgres@127.0.0.1:${port}/postgres`));
+  } finally {
+    await site.stopServer(directory);
+  }
+}
