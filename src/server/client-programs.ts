@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readdirSync, realpathSync } from 'node:fs';
+import { basename, delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isExecutable } from './as-owner.ts';
@@ -23,6 +23,8 @@ export interface FindClientPrograms {
   readonly env: NodeJS.ProcessEnv;
   /** The directory that the configuration names (`pg_bin`): taken where its pg_dump fits. */
   readonly pgBin?: string | undefined;
+  /** Of those that fit the newest, unless said: pg_restore has settings in what it sends that older servers do not know. */
+  readonly prefer?: 'newest' | 'oldest';
   /** Directories that hold one for each major version; tests name their own. */
   readonly packaged?: readonly string[];
 }
@@ -44,7 +46,9 @@ export async function findClientPrograms(options: FindClientPrograms): Promise<C
     if (programs) found.push(programs);
     if (directory === pgBin && programs && programs.major >= serverMajor) return programs;
   }
-  const fitting = found.filter(({ major }) => major >= serverMajor).toSorted((a, b) => b.major - a.major);
+  const fitting = found
+    .filter(({ major }) => major >= serverMajor)
+    .toSorted((a, b) => (options.prefer === 'oldest' ? a.major - b.major : b.major - a.major));
   if (fitting[0]) return fitting[0];
   const there = found.map(({ binDirectory, version }) => `${version} in ${binDirectory}`);
   throw new PgrecallError(
@@ -61,7 +65,23 @@ export async function findClientPrograms(options: FindClientPrograms): Promise<C
 
 function candidates({ env, pgBin, packaged = packagedParents }: FindClientPrograms): readonly string[] {
   const path = (env['PATH'] ?? '').split(delimiter).filter((directory) => directory !== '');
-  return [...new Set([...(pgBin === undefined ? [] : [pgBin]), ...packaged.flatMap(packagedIn), ...path])];
+  const seen = new Set<string>();
+  return [...(pgBin === undefined ? [] : [pgBin]), ...packaged.flatMap(packagedIn), ...path].filter((directory) => {
+    const program = realProgram(directory);
+    if (program === undefined || seen.has(program)) return false;
+    seen.add(program);
+    // Debian's starts one of those that lie where packages put them, and is a script that takes a tenth of a second.
+    return basename(program) !== 'pg_wrapper';
+  });
+}
+
+/** /bin is /usr/bin nearly everywhere. */
+function realProgram(directory: string): string | undefined {
+  try {
+    return realpathSync(join(directory, 'pg_dump'));
+  } catch {
+    return undefined;
+  }
 }
 
 function packagedIn(parent: string): readonly string[] {
