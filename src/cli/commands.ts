@@ -1,5 +1,6 @@
 import type { CommandSpec, OptionSpec } from './command.ts';
 import { patroniCommands } from './patroni-commands.ts';
+import { standbyCommands } from './standby-commands.ts';
 import { standbySwitchCommands } from './standby-switch-commands.ts';
 
 const cluster = '<cluster>';
@@ -196,6 +197,7 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import('./resume.ts')).runResume,
   },
   ...patroniCommands({ targets, jobs }),
+  ...standbyCommands({ jobs }),
   ...standbySwitchCommands,
   {
     name: 'wal push',
@@ -313,6 +315,7 @@ export const commands: readonly CommandSpec[] = [
         help: 'this table or schema, with all that belongs to it, and what it needs',
         repeatable: true,
       },
+      { flags: '--globals', help: 'make the roles and tablespaces of the dump first, as far as they are not there' },
       { flags: '--no-owner', help: 'everything belongs to the role that loads' },
       { flags: '--no-privileges', help: 'nothing is granted to anybody' },
       { flags: '--role <name>', help: 'SET ROLE before anything is made' },
@@ -321,6 +324,18 @@ export const commands: readonly CommandSpec[] = [
     ],
     takesRest: true,
     load: async () => (await import('./load.ts')).runLoad,
+  },
+  {
+    name: 'import',
+    group: 'Dumps',
+    positional: [cluster, '<path>'],
+    help: 'take a file, or a directory, that pg_dump has made elsewhere into the repository as a dump',
+    options: [
+      { flags: '--database <name>', help: 'the database that it is of, where a script does not tell' },
+      { flags: '--note <text>', help: 'a note that list shows' },
+      { flags: '--keep', help: 'never expire this dump by policy' },
+    ],
+    load: async () => (await import('./import.ts')).runImport,
   },
   {
     name: 'demo',

@@ -114,6 +114,7 @@ export const catalogue = define({
   'recovery-failed': { kind: 'failed' },
 
   // standbys
+  'port-taken': { kind: 'failed' },
   'standby-node': { kind: 'failed' },
   'primary-alive': { kind: 'failed', hint: 'stop it first; two servers that take writes are two databases' },
   'standby-behind': { kind: 'failed' },
