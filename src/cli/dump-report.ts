@@ -29,8 +29,13 @@ export function dumpRows(dump: DumpFacts): [string, string][] {
     ...(dump.schemas ?? []).map((schema): [string, string] => ['schema', oneLine(schema)]),
     ...(dump.tables ?? []).map((table): [string, string] => ['table', oneLine(table)]),
     ...(dump.options ? [['options', dump.options.map(oneLine).join(' ')] as [string, string]] : []),
-    ['dumped by', `pg_dump ${dump.dumpVersion} from PostgreSQL ${dump.serverVersion}`],
+    ['dumped by', `pg_dump ${dump.dumpVersion || '?'} from PostgreSQL ${dump.serverVersion || '?'}`],
+    ...(dump.imported ? [['imported', describeImported(dump.imported)] as [string, string]] : []),
   ];
+}
+
+function describeImported({ file, dumpedAt }: NonNullable<DumpFacts['imported']>): string {
+  return `from ${oneLine(file)}${dumpedAt === undefined ? '' : `, made at ${dumpedAt} on its own clock`}`;
 }
 
 /** A name that would break the line, or move the cursor, as JSON writes it. */

@@ -30,6 +30,11 @@ export class TocDecoder {
     return this.#decoded === this.#header?.entries;
   }
 
+  /** What was pushed behind its last entry, once that is there. */
+  get rest(): Uint8Array {
+    return this.#held;
+  }
+
   /** The entries that are complete now. Throws `dump-contents`. */
   *push(bytes: Uint8Array): Generator<TocEntry> {
     this.#held = this.#held.length === 0 ? bytes.slice() : Buffer.concat([this.#held, bytes]);

@@ -19,9 +19,17 @@ export interface DumpFacts {
   /** As they print themselves: `15.18`. */
   readonly serverVersion: string;
   readonly dumpVersion: string;
+  /** Of one that was made elsewhere, and imported. */
+  readonly imported?: {
+    /** What it was called. */
+    readonly file: string;
+    /** As its archive says, on the clock of where it was made: `2026-11-23T08:38:34`. */
+    readonly dumpedAt?: string;
+  };
 }
 
 export interface DumpedDatabase {
+  /** Of one that was imported, made from its name: above 4,000,000,000. */
   readonly oid: number;
   readonly name: string;
   /** In the server, when the dump began; 0 where the role may not ask. */
@@ -40,4 +48,5 @@ export const checkDumpFacts: Check = fields({
   options: optional(listOf(text())),
   serverVersion: text(64),
   dumpVersion: text(64),
+  imported: optional(fields({ file: text(), dumpedAt: optional(text(64)) })),
 });
