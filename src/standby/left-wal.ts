@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { WalStore } from '../archive/wal-store.ts';
+import type { Stored, WalStore } from '../archive/wal-store.ts';
 import { hasCode } from '../errors/pgrecall-error.ts';
 import { invalidLsn, type Lsn } from '../postgres/lsn.ts';
 import {
@@ -30,9 +30,17 @@ export interface LeftWal {
   readonly endLsn: Lsn;
 }
 
+/** Where it goes. */
+export type LeftWalStore = Pick<WalStore, 'segmentBytes'> & {
+  settleSegment(name: string): Promise<boolean>;
+  putSegment(name: string, bytes: Uint8Array): Promise<Stored>;
+  putPartial(name: string, bytes: Uint8Array): Promise<Stored>;
+  putHistory(name: string, bytes: Uint8Array): Promise<Stored>;
+};
+
 /** `walDirectory`: of a server that does not run. Throws what `WalStore.put` throws. */
 export async function pushLeftWal(
-  store: WalStore,
+  store: LeftWalStore,
   walDirectory: string,
   of: Timeline,
   signal: AbortSignal,
@@ -68,7 +76,7 @@ export async function pushLeftWal(
 }
 
 async function put(
-  store: WalStore,
+  store: LeftWalStore,
   segment: string,
   bytes: Uint8Array,
   index: SegmentIndex,
@@ -80,7 +88,7 @@ async function put(
   return used.length > 0 && (await store.putPartial(segment, used)) === 'stored';
 }
 
-async function putHistory(store: WalStore, name: string, bytes: Uint8Array, stored: string[]): Promise<void> {
+async function putHistory(store: LeftWalStore, name: string, bytes: Uint8Array, stored: string[]): Promise<void> {
   if ((await store.putHistory(name, bytes)) === 'stored') stored.push(name);
 }
 

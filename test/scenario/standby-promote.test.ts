@@ -5,6 +5,8 @@ import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 
+const standbySettings = { hot_standby: 'on', wal_retrieve_retry_interval: '200ms' };
+
 interface Promoted {
   readonly timeline: number;
   readonly lagBytes: number;
@@ -49,8 +51,8 @@ describe('standby promote', () => {
     await using primary = await archivingCluster(15);
     await using site = await ArchivingSite.of(primary);
     await insert(primary, 5);
-    await using standby = await TestCluster.standbyOf(primary, { hot_standby: 'on' });
-    await using other = await TestCluster.standbyOf(primary, { hot_standby: 'on' });
+    await using standby = await TestCluster.standbyOf(primary, standbySettings);
+    await using other = await TestCluster.standbyOf(primary, standbySettings);
     await caughtUp(primary, standby);
     await caughtUp(primary, other);
 
@@ -100,5 +102,79 @@ describe('standby promote', () => {
     assert.equal(backup.status, 0, backup.stderr);
     const twice = site.run(['standby', 'promote', 'main', '--directory', standby.dataDirectory, '--json']);
     assert.equal(codeOf(twice.stdout), 'standby-node');
+  });
+});
+
+interface Rejoined {
+  readonly road: string;
+  readonly lostCommits: number;
+  readonly timeline: number;
+  readonly stored: readonly string[];
+  readonly started: { readonly streaming: boolean; readonly port: number; readonly socketDirectory: string } | null;
+}
+
+/** What a server says is in its tables, pages of the catalogue included. */
+async function contents(cluster: TestCluster): Promise<string> {
+  await using session = await cluster.session();
+  const [row] = await session.query<{ all: string }>(
+    `SELECT (SELECT string_agg(n || text, ',' ORDER BY n) FROM precious)
+            || (SELECT string_agg(relname || oid, ',' ORDER BY oid) FROM pg_class) AS all`,
+  );
+  return row?.all ?? '';
+}
+
+describe('standby rejoin', () => {
+  it('brings a former primary back by pg_rewind, and then the other one by a restore in place; what they had besides stays in the archive', async () => {
+    await using a = await archivingCluster(15);
+    await using site = await ArchivingSite.of(a);
+    await insert(a, 5);
+    assert.equal(site.run(['backup', 'main']).status, 0);
+    await using b = await TestCluster.standbyOf(a, standbySettings);
+    await caughtUp(a, b);
+    await b.stop();
+    await insert(a, 3);
+    await a.stop('immediate');
+    await b.start();
+    const promote = ['standby', 'promote', 'main', '--apply', '--json', '--timeout', '3'];
+    const refused = site.run([...promote, '--directory', b.dataDirectory]);
+    assert.equal(codeOf(refused.stdout), 'standby-behind', refused.stdout + refused.stderr);
+    assert.match(refused.stdout, /3 commits in it/);
+    const promoted = site.run([...promote, '--directory', b.dataDirectory, '--max-lag', '10MB']);
+    assert.equal(promoted.status, 0, promoted.stdout + promoted.stderr);
+    assert.equal((promoted.json() as Promoted).lostCommits, 3);
+    assert.equal(await count(b), 5);
+    await insert(b, 2);
+
+    const running = site.run(['standby', 'rejoin', 'main', '--directory', b.dataDirectory, '--json']);
+    assert.equal(codeOf(running.stdout), 'server-running');
+    const rejoin = ['standby', 'rejoin', 'main', '--json', '--start', '--timeout', '60'];
+    const back = site.run([...rejoin, '--directory', a.dataDirectory]);
+    assert.equal(back.status, 0, back.stdout + back.stderr);
+    const first = back.json() as Rejoined;
+    assert.deepEqual([first.road, first.lostCommits, first.timeline], ['rewind', 3, 2], back.stderr);
+    await insert(b, 1);
+    await caughtUp(b, a);
+    assert.equal(await count(a), 8);
+    assert.equal(await contents(a), await contents(b));
+
+    await a.stop();
+    await insert(b, 4);
+    await b.stop('immediate');
+    await a.start();
+    {
+      // By somebody else, who does not look for what b had.
+      await using session = await a.session();
+      await session.query('SELECT pg_promote()');
+    }
+    await insert(a, 1);
+    const words = ['--directory', b.dataDirectory, '--method', 'restore', '--upstream', a.uri()];
+    const restored = site.run([...rejoin, ...words]);
+    assert.equal(restored.status, 0, restored.stdout + restored.stderr);
+    const second = restored.json() as Rejoined;
+    assert.deepEqual([second.road, second.lostCommits, second.timeline], ['restore', 4, 3], restored.stderr);
+    assert.ok(second.stored.length > 0, 'what b had not archived went into the repository');
+    await insert(a, 1);
+    await caughtUp(a, b);
+    assert.equal(await contents(a), await contents(b));
   });
 });

@@ -46,6 +46,8 @@ const neighbours = new Set([
   'backup -> archive',
   // A dump is a backup: its identifier, its packs, and how a failed one is taken back.
   'logical -> backup',
+  // A standby is a recovery that does not end.
+  'standby -> restore',
 ]);
 
 /** However the ranks are: the repository stores what it does not understand. */
