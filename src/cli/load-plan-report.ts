@@ -1,4 +1,5 @@
 import { describeDatabaseLocale } from '../logical/database-locale.ts';
+import type { GlobalsPlan } from '../logical/globals-plan.ts';
 import { qualifiedTag, type LoadEntry } from '../logical/load-entry.ts';
 import { countKinds, findObstacles, type LoadFinding, type PlannedLoad } from '../logical/load-plan.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
@@ -42,6 +43,7 @@ function describePlan(record: BackupRecord, plan: PlannedLoad): [string, string]
     ['load', `${oneLine(source.name)} of ${record.id}`],
     ['into', `${oneLine(target.database)}, ${sayState(plan)}; PostgreSQL ${target.major}, as ${oneLine(target.user)}`],
     ['dumped as', `${source.encoding}, ${describeDatabaseLocale(sourceLocale)}`],
+    ...(plan.globals ? describeGlobals(plan.globals, true) : []).map((line): [string, string] => ['globals', line]),
     ['objects', counts ? counts.join(', ') || 'none' : 'a script does not tell'],
     ...(bytes === undefined ? [] : [['rows', formatBytes(bytes)] as [string, string]]),
     ...(chosen?.needed ?? []).map((entry): [string, string] => ['needed', nameOf(entry)]),
@@ -50,6 +52,30 @@ function describePlan(record: BackupRecord, plan: PlannedLoad): [string, string]
       `${nameOf(entry)}: what it refers to is not loaded`,
     ]),
   ];
+}
+
+/** `made the roles a, b`; nothing where there is none. */
+export function describeGlobals({ roles, tablespaces }: GlobalsPlan, isPlan: boolean): string[] {
+  const [make, keep] = isPlan ? ['make', 'leave'] : ['made', 'left'];
+  const say = (verb: string, what: string, names: readonly string[]): string[] =>
+    names.length === 0 ? [] : [`${verb} the ${what} ${names.map(oneLine).join(', ')}`];
+  return [
+    ...say(make, 'roles', roles.made),
+    ...say(make, 'tablespaces', tablespaces.made),
+    ...say(`${keep} as they are`, 'roles', roles.kept),
+    ...say(`${keep} as they are`, 'tablespaces', tablespaces.kept),
+  ];
+}
+
+/** What came of the globals, or will, where nothing else is loaded. */
+export function showGlobals(record: BackupRecord, globals: GlobalsPlan, isPlan: boolean, context: CliContext): void {
+  const { roles, tablespaces } = globals;
+  if (context.json) {
+    context.stdout(JSON.stringify({ dump: record.id, plan: isPlan, globals: { roles, tablespaces } }, undefined, 2));
+    return;
+  }
+  const lines = describeGlobals(globals, isPlan);
+  context.stdout([`globals of ${record.id}:`, ...(lines.length === 0 ? ['nothing'] : lines)].join('\n  '));
 }
 
 function sayState({ target, create }: PlannedLoad): string {
@@ -73,7 +99,7 @@ function sizeOf(entries: readonly LoadEntry[] | undefined): number | undefined {
 }
 
 function toJson(record: BackupRecord, plan: PlannedLoad, findings: readonly LoadFinding[]): object {
-  const { source, sourceLocale, target, entries, chosen, lacks, there, create } = plan;
+  const { source, sourceLocale, target, entries, chosen, lacks, there, create, globals } = plan;
   const named = (found: readonly LoadEntry[]): object[] =>
     found.map(({ kind, schema, tag }) => ({ kind, schema, tag }));
   return {
@@ -87,6 +113,7 @@ function toJson(record: BackupRecord, plan: PlannedLoad, findings: readonly Load
     dataBytes: sizeOf(entries) ?? null,
     needed: named(chosen?.needed ?? []),
     leftOut: named(chosen?.leftOut ?? []),
+    globals: globals ? { roles: globals.roles, tablespaces: globals.tablespaces } : null,
     lacking: lacks ?? null,
     alreadyThere: named(there),
     findings,

@@ -1,12 +1,12 @@
-import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
 import type { ClusterConfig } from '../config/config.ts';
 import { holdsPassword } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ChosenEntries } from '../logical/choose-entries-plan.ts';
+import { loadGlobals, prepareGlobals } from '../logical/load-globals.ts';
 import { checkRestoreOptions, checkScript, chooseSource, type LoadRights } from '../logical/load-arguments.ts';
 import { qualifiedTag, type LoadEntry } from '../logical/load-entry.ts';
-import { checkTarget } from '../logical/load-target.ts';
+import { findEarlierLoads, type EarlierLoad } from '../logical/load-notes.ts';
+import { checkTarget, type LoadTarget } from '../logical/load-target.ts';
 import { loadDump } from '../logical/load.ts';
 import { planLoad, prepareLoad, type PreparedLoad } from '../logical/prepare-load.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
@@ -17,7 +17,7 @@ import type { Options, RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { oneLine } from './dump-report.ts';
 import { formatBytes } from './format.ts';
-import { showLoadPlan } from './load-plan-report.ts';
+import { describeGlobals, showGlobals, showLoadPlan } from './load-plan-report.ts';
 import { flagOption, listOption, numberOption, requiredPositional, textOption } from './options.ts';
 import { startProgress } from './progress.ts';
 
@@ -26,12 +26,23 @@ export const runLoad: RunCommand = async (arguments_, context) => {
   const { options, rest } = arguments_;
   const name = requiredPositional(arguments_, 'cluster');
   const database = textOption(options, 'database');
-  if (database === undefined) throw new PgrecallError('usage', '--database is missing: the database to load into');
+  const withGlobals = flagOption(options, 'globals');
+  if (database === undefined && !withGlobals) {
+    throw new PgrecallError('usage', '--database is missing: the database to load into');
+  }
   const to = targetOf(options);
   const { config, cluster } = await openCluster(context, name);
   const record = await findDump(cluster, requiredPositional(arguments_, 'dump'));
   const { dump } = record;
   if (!dump) throw new PgrecallError('object-damaged', `the record of ${record.id} does not say what was dumped`);
+  const server = { connection: to ?? config.connection, signal: context.signal };
+  const globals = withGlobals ? await prepareGlobals(cluster, record, server) : undefined;
+  const isPlan = flagOption(options, 'plan');
+  if (database === undefined) {
+    if (globals && !isPlan) await loadGlobals(globals, server);
+    if (globals) showGlobals(record, globals, isPlan, context);
+    return 0;
+  }
   const sourceName = textOption(options, 'source');
   const source = chooseSource(dump, { target: database, ...(sourceName === undefined ? {} : { source: sourceName }) });
   checkRestoreOptions(rest, dump.format);
@@ -40,21 +51,35 @@ export const runLoad: RunCommand = async (arguments_, context) => {
   const jobs = numberOption(options, 'jobs', 1) ?? (dump.format === 'directory' ? config.jobs : 1);
   if (dump.format === 'plain') checkScript(dump, { jobs, only, rights });
   const request = {
-    connection: to ?? config.connection,
+    ...server,
     database,
     create: flagOption(options, 'create'),
     force: flagOption(options, 'force'),
-    signal: context.signal,
   };
   const prepared = await prepareLoad({ cluster, record, dump, source, only, request });
-  if (flagOption(options, 'plan')) {
-    showLoadPlan(record, await planLoad(prepared, rights), context);
+  if (isPlan) {
+    showLoadPlan(record, await planLoad(prepared, rights, globals), context);
     return 0;
   }
-  checkTarget(prepared.target, request);
+  const earlier = earlierLoads(config.stateDirectory, prepared.target);
+  checkTarget(prepared.target, request, earlier);
+  if (globals) {
+    await loadGlobals(globals, server);
+    for (const line of describeGlobals(globals, false)) context.stderr(line);
+  }
   await carryOut({ cluster, record, prepared, rights, jobs, rest, config }, context);
+  for (const { forget } of earlier) forget();
   return 0;
 };
+
+/** Without those into a database that has been dropped or emptied since. */
+function earlierLoads(stateDirectory: string, target: LoadTarget): readonly EarlierLoad[] {
+  return findEarlierLoads(stateDirectory, target).filter(({ note, isLoading, forget }) => {
+    if (isLoading || (!target.empty && (note.oid === 0 || note.oid === target.oid))) return true;
+    forget();
+    return false;
+  });
+}
 
 interface Carried {
   readonly cluster: ClusterRepository;
@@ -71,9 +96,10 @@ async function carryOut(
   context: CliContext,
 ): Promise<void> {
   const { dump, source, request, target, chosen, entries } = prepared;
-  // pg_restore reads archives of older versions than its own, not of newer ones.
+  // pg_restore reads archives of older versions than its own, not of newer ones; what it sends is meant for its own and newer ones.
   const serverMajor = Math.max(target.major, Number.parseInt(dump.dumpVersion, 10));
-  const programs = await findClientPrograms({ serverMajor, env: context.env, pgBin: config.pgBin });
+  const wanted = { serverMajor, env: context.env, pgBin: config.pgBin, prefer: 'oldest' } as const;
+  const programs = await findClientPrograms(wanted);
   const { database } = target;
   const total = entries?.length;
   for (const line of chosen ? describeChoice(chosen) : []) context.stderr(line);
@@ -93,7 +119,7 @@ async function carryOut(
       rights,
       options: rest,
       env: context.env,
-      temporaryDirectory: () => makeTemporaryDirectory(config.stateDirectory),
+      stateDirectory: config.stateDirectory,
       now: context.now,
       randomBytes: context.randomBytes,
       onProgress: progress.advance,
@@ -148,10 +174,4 @@ function describeChoice({ needed, leftOut }: ChosenEntries): string[] {
     ...(needed.length > 0 ? [`needed, and loaded, too: ${needed.map(name).join(', ')}`] : []),
     ...leftOut.map((entry) => `left out, since what it refers to is: ${name(entry)}`),
   ];
-}
-
-/** One that nobody else can look into. */
-function makeTemporaryDirectory(stateDirectory: string): string {
-  mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
-  return mkdtempSync(join(realpathSync(stateDirectory), 'load-'));
 }

@@ -37,6 +37,11 @@ const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpE
     hint: () => 'the encodings do not match: load into a database with that of the dump, which --create makes',
   },
   {
+    pattern: /unrecognized configuration parameter "(.+)"/m,
+    hint: ([, name = '']) =>
+      `the dump comes from a newer server, or a newer pg_dump, than the target, which does not know "${name}"; where this is the only error all the rest was loaded`,
+  },
+  {
     pattern: /already exists/m,
     hint: () => 'load into an empty database, or have the objects dropped first: -- --clean --if-exists',
   },
@@ -67,7 +72,7 @@ export function explainFailedLoad(failed: FailedLoad): PgrecallError {
   if (wrongOption !== undefined) {
     return new PgrecallError('usage', withoutName(wrongOption), {
       hint: 'options after -- are pg_restore’s own: pg_restore --help lists them',
-      details: { program: name, database, lines },
+      details: { program: name, database, incomplete: false, lines },
     });
   }
   const errors = failed.errors ?? lines.filter((line) => isError(line)).length;

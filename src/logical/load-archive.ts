@@ -5,6 +5,7 @@ import type { StoredEntry } from '../repository/manifest.ts';
 import { explainFailedLoad } from './explain-load.ts';
 import { restoreArguments } from './load-arguments.ts';
 import { writeDumpFiles, writeTarMembers } from './load-files.ts';
+import type { LoadPlace } from './load-notes.ts';
 import { countedBytes, runLoader, type ArchiveFormat, type LoadOptions } from './loading.ts';
 import { RestoreLines } from './restore-lines.ts';
 
@@ -18,17 +19,18 @@ export async function loadArchive(
   options: LoadOptions,
   format: ArchiveFormat,
   files: ReadonlyMap<string, StoredEntry>,
+  place: LoadPlace,
 ): Promise<void> {
   const fromFiles = format === 'directory' || options.jobs > 1;
   if (!fromFiles && options.entries === undefined) {
-    await restore(options, { format, listFile: undefined, feed: only(files) });
+    await restore(options, place, { format, listFile: undefined, feed: only(files) });
     return;
   }
-  const parent = options.temporaryDirectory();
+  const parent = place.temporaryDirectory();
   try {
     const listFile = options.entries && writeList(parent, options.entries);
-    if (fromFiles) await loadFiles(options, { format, files, parent, listFile });
-    else await restore(options, { format, listFile, feed: only(files) });
+    if (fromFiles) await loadFiles(options, place, { format, files, parent, listFile });
+    else await restore(options, place, { format, listFile, feed: only(files) });
   } finally {
     rmSync(parent, { recursive: true, force: true });
   }
@@ -48,7 +50,11 @@ interface Files {
   readonly listFile: string | undefined;
 }
 
-async function loadFiles(options: LoadOptions, { format, files, parent, listFile }: Files): Promise<void> {
+async function loadFiles(
+  options: LoadOptions,
+  place: LoadPlace,
+  { format, files, parent, listFile }: Files,
+): Promise<void> {
   const { cluster, request, onProgress, say, jobs, entries } = options;
   const directory = join(parent, 'dump');
   const written = { cluster, files: wantedFiles(files, entries), directory, signal: request.signal, onProgress };
@@ -60,7 +66,7 @@ async function loadFiles(options: LoadOptions, { format, files, parent, listFile
   const [name = ''] = files.keys();
   const path = format === 'custom' ? join(directory, name) : directory;
   // What a tar archive consists of is what a dump in the directory format is.
-  await restore(options, { format: format === 'tar' ? 'directory' : format, listFile, from: { path, jobs } });
+  await restore(options, place, { format: format === 'tar' ? 'directory' : format, listFile, from: { path, jobs } });
 }
 
 /** Of a directory, without the rows of tables that are not. */
@@ -80,7 +86,11 @@ interface Restore {
   readonly from?: { readonly path: string; readonly jobs: number };
 }
 
-async function restore(options: LoadOptions, { format, listFile, feed, from }: Restore): Promise<void> {
+async function restore(
+  options: LoadOptions,
+  place: LoadPlace,
+  { format, listFile, feed, from }: Restore,
+): Promise<void> {
   const { target, programs, rights, onObject, say } = options;
   const lines = new RestoreLines({ onObject, onLine: say });
   const words = restoreArguments({
@@ -91,6 +101,7 @@ async function restore(options: LoadOptions, { format, listFile, feed, from }: R
     listFile,
     ...(from ? { from } : {}),
   });
+  place.begin();
   const ending = await runLoader(options, {
     program: programs.pgRestore,
     words,
@@ -99,7 +110,7 @@ async function restore(options: LoadOptions, { format, listFile, feed, from }: R
     onLine: () => undefined,
     ...(feed ? { feed: countedBytes(options, feed) } : {}),
   });
-  if (ending.exitStatus === 0) return;
+  if (ending.exitStatus === 0 || (ending.exitStatus === 1 && lines.onlyUnknownSettings)) return;
   const { errors, failures } = lines;
   throw explainFailedLoad({ name: 'pg_restore', database: target.database, ending, undone: false, errors, failures });
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, closeSync, statfsSync, writeSync } from 'node:fs';
+import { linkSync, mkdirSync, openSync, closeSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, hasCode, PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
@@ -47,6 +47,9 @@ export async function writeTarMembers(written: WrittenFiles): Promise<void> {
         if (!isOurName(name) || part.header.kind !== 'file') throw notOfPgDump(`a member "${name}"`);
         // The script that it brings for people is not read by pg_restore.
         output = name === 'restore.sql' ? undefined : new OutputFile(join(directory, name));
+        // In the table of contents of a tar archive the list of large objects has another name.
+        const list = /^blobs_(\d+)\.toc$/.exec(name)?.[1];
+        if (list !== undefined) linkSync(join(directory, name), join(directory, `${list}.dat`));
       }
       advance(written, bytes);
     }

@@ -1,6 +1,7 @@
 import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
 import type { ChosenEntries } from './choose-entries-plan.ts';
 import { describeDatabaseLocale, type DatabaseLocale } from './database-locale.ts';
+import type { GlobalsPlan } from './globals-plan.ts';
 import type { LoadRights } from './load-arguments.ts';
 import { qualifiedTag, type LoadEntry } from './load-entry.ts';
 import type { LoadTarget } from './load-target.ts';
@@ -28,6 +29,8 @@ export interface PlannedLoad {
   /** Of what is wanted; undefined for a plain dump, which does not tell. */
   readonly entries: readonly LoadEntry[] | undefined;
   readonly chosen: ChosenEntries | undefined;
+  /** Where roles and tablespaces are to be loaded, too. */
+  readonly globals: GlobalsPlan | undefined;
   /** Of a plain dump nothing is known. */
   readonly lacks: TargetLacks | undefined;
   /** Those that the target has already. */
@@ -71,7 +74,7 @@ function failures({ dump, target, rights, lacks, there }: PlannedLoad): LoadFind
       findings.push(
         fails(
           `owners that are not there: ${list(owners)}`,
-          `CREATE ROLE, load the globals of the dump, or say --no-owner`,
+          `CREATE ROLE, load the globals of the dump (--globals), or say --no-owner`,
         ),
       );
     }
@@ -79,7 +82,7 @@ function failures({ dump, target, rights, lacks, there }: PlannedLoad): LoadFind
       findings.push(
         fails(
           `roles with privileges that are not there: ${list(grantees)}`,
-          `CREATE ROLE, load the globals of the dump, or say --no-privileges`,
+          `CREATE ROLE, load the globals of the dump (--globals), or say --no-privileges`,
         ),
       );
     }

@@ -3,6 +3,7 @@ import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatDatabaseLocale, type DatabaseLocale } from './database-locale.ts';
 import { hasOwnObjects } from './dump-server.ts';
+import type { EarlierLoad } from './load-notes.ts';
 import { quoteName } from './sql-words.ts';
 
 /** Where a dump is to be loaded. */
@@ -20,6 +21,8 @@ export interface LoadTargetRequest {
 
 /** A database that a dump may be loaded into. */
 export interface LoadTarget {
+  readonly host: string;
+  readonly port: number;
   readonly database: string;
   readonly user: string;
   readonly major: number;
@@ -37,16 +40,17 @@ export interface LoadTarget {
 /** Looks, and changes nothing; what is in the way is for `checkTarget` to say. Throws `connection`. */
 export async function examineTarget(request: LoadTargetRequest): Promise<LoadTarget> {
   const { database, locale } = request;
-  const { user } = connectionOptions(request.connection);
+  const { user, host, port } = connectionOptions(request.connection);
+  const place = { host, port, database, user };
   try {
     await using session = await connectTo(request);
-    return { database, user, ...(await examineDatabase(session)) };
+    return { ...place, ...(await examineDatabase(session)) };
   } catch (error) {
     if (!isMissing(error)) throw error;
   }
   await using session = await connectBeside(request);
   const inRecovery = await isInRecovery(session);
-  return { database, user, major: session.major, locale, missing: true, empty: true, inRecovery, oid: 0 };
+  return { ...place, major: session.major, locale, missing: true, empty: true, inRecovery, oid: 0 };
 }
 
 /** To the target. Throws `connection`. */
@@ -55,7 +59,10 @@ export async function connectTo({ connection, database, signal }: LoadTargetRequ
 }
 
 /** To whichever database of its server is there. Throws `connection`. */
-export async function connectBeside({ connection, signal }: LoadTargetRequest): Promise<SqlSession> {
+export async function connectBeside({
+  connection,
+  signal,
+}: Pick<LoadTargetRequest, 'connection' | 'signal'>): Promise<SqlSession> {
   const options = { applicationName: 'pgrecall load', signal };
   try {
     return await SqlSession.connect(connection, options);
@@ -65,7 +72,7 @@ export async function connectBeside({ connection, signal }: LoadTargetRequest): 
   }
 }
 
-async function examineDatabase(session: SqlSession): Promise<Omit<LoadTarget, 'database' | 'user'>> {
+async function examineDatabase(session: SqlSession): Promise<Omit<LoadTarget, 'host' | 'port' | 'database' | 'user'>> {
   // Columns came and changed their names: 15, 17.
   const [row] = await session.query<{ oid: number; encoding: string; db: Readonly<Record<string, string | null>> }>(
     `SELECT oid::int8::float8 AS oid, pg_encoding_to_char(encoding) AS encoding, to_jsonb(d) - 'datacl' AS db
@@ -91,10 +98,11 @@ async function isInRecovery(session: SqlSession): Promise<boolean> {
   return row?.in_recovery !== false;
 }
 
-/** Throws `database-unknown`, `database-not-empty`, `server-refused` for what a load may not go into. */
+/** Throws `database-unknown`, `database-not-empty`, `server-refused`, `locked` for what a load may not go into. */
 export function checkTarget(
   { database, missing, empty, inRecovery }: LoadTarget,
   { create, force }: Pick<LoadTargetRequest, 'create' | 'force'>,
+  earlier: readonly EarlierLoad[],
 ): void {
   if (missing && !create) {
     throw new PgrecallError('database-unknown', `the target has no database "${database}"`, {
@@ -111,18 +119,42 @@ export function checkTarget(
       },
     );
   }
+  const going = earlier.find(({ isLoading }) => isLoading);
+  if (going) {
+    throw new PgrecallError('locked', `a load of ${going.note.dump} into "${database}" is going on`, {
+      hint: 'wait for its end, or load into another database',
+      details: { database, dump: going.note.dump, startedAt: going.note.startedAt, pid: going.note.holder.pid },
+    });
+  }
+  const [half] = earlier;
+  if (half && !empty && !force) {
+    const { dump, startedAt } = half.note;
+    throw new PgrecallError(
+      'database-not-empty',
+      `the database "${database}" is not empty, and incomplete: a load of ${dump} into it began at ${startedAt}, and did not end well`,
+      {
+        hint: 'drop it (DROP DATABASE), and load with --create; or say --force to load into it all the same',
+        details: { database, incomplete: { dump, startedAt } },
+      },
+    );
+  }
   if (!empty && !force) {
     throw new PgrecallError('database-not-empty', `the database "${database}" is not empty`, { details: { database } });
   }
 }
 
-/** Throws `server-refused` with what the server says. */
-export async function createTarget({ database, major }: LoadTarget, request: LoadTargetRequest): Promise<void> {
+/** Its oid. Throws `server-refused` with what the server says. */
+export async function createTarget({ database, major }: LoadTarget, request: LoadTargetRequest): Promise<number> {
   await using session = await connectBeside(request);
   const words = formatDatabaseLocale(request.locale, major);
   try {
     // Not of template1: what that has would be in the way of what comes.
     await session.query(`CREATE DATABASE ${quoteName(database)} TEMPLATE template0 ${words}`);
+    const [made] = await session.query<{ oid: number }>(
+      'SELECT oid::int8::float8 AS oid FROM pg_database WHERE datname = $1',
+      [database],
+    );
+    return made?.oid ?? 0;
   } catch (error) {
     if (error instanceof PgrecallError || !(error instanceof Error)) throw error;
     throw new PgrecallError('server-refused', `the database "${database}" cannot be made: ${error.message}`, {

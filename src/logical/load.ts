@@ -5,6 +5,7 @@ import { directoryPath, dumpPath } from './dump-arguments.ts';
 import { explainFailedLoad } from './explain-load.ts';
 import { loadArchive } from './load-archive.ts';
 import { scriptArguments } from './load-arguments.ts';
+import { LoadPlace } from './load-notes.ts';
 import { createTarget } from './load-target.ts';
 import { countedBytes, runLoader, type LoadOptions } from './loading.ts';
 import { listDumpFiles } from './read-dump.ts';
@@ -21,10 +22,35 @@ export async function loadDump(options: LoadOptions): Promise<number> {
   await using claim = await claimToRead(cluster, record.id, { purpose: 'load', now, randomBytes });
   void claim;
   const files = filesOf(options, await listDumpFiles(cluster, record.id));
-  if (target.missing) await createTarget(target, request);
-  if (format === 'plain') await loadScript(options, files);
-  else await loadArchive(options, format, files);
+  const place = LoadPlace.open(options.stateDirectory, {
+    ...{ dump: record.id, startedAt: now().toISOString() },
+    ...{ host: target.host, port: target.port, database: target.database, oid: target.oid },
+  });
+  try {
+    if (target.missing) place.targetIs(await createTarget(target, request));
+    if (format === 'plain') await loadScript(options, files, place);
+    else await loadArchive(options, format, files, place);
+  } catch (error) {
+    throw leavePlace(place, error, options);
+  }
+  place.remove();
   return [...files.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** The error, with what became of the database. The note stays where it may be incomplete. */
+function leavePlace(place: LoadPlace, error: unknown, { target, format }: LoadOptions): unknown {
+  if (!place.begun || (error instanceof PgrecallError && error.details['incomplete'] === false)) {
+    place.remove();
+    return error;
+  }
+  place.leave();
+  // What psql was given is committed at its end, if ever.
+  if (!(error instanceof PgrecallError) || error.code === 'load-failed' || format === 'plain') return error;
+  return new PgrecallError(error.code, `${error.message}; "${target.database}" is incomplete`, {
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    details: { ...error.details, incomplete: true },
+    cause: error,
+  });
 }
 
 /** By the names that pg_restore would find them under; at least one. Throws `object-missing`. */
@@ -43,7 +69,11 @@ function filesOf(
   throw new PgrecallError('object-missing', `the dump ${record.id} has no file of the database "${source.name}"`);
 }
 
-async function loadScript(options: LoadOptions, files: ReadonlyMap<string, StoredEntry>): Promise<void> {
+async function loadScript(
+  options: LoadOptions,
+  files: ReadonlyMap<string, StoredEntry>,
+  place: LoadPlace,
+): Promise<void> {
   const { target, programs, say } = options;
   async function* transaction(): AsyncGenerator<Uint8Array> {
     yield Buffer.from('BEGIN;\n');
@@ -51,6 +81,7 @@ async function loadScript(options: LoadOptions, files: ReadonlyMap<string, Store
     yield Buffer.from('\nCOMMIT;\n');
   }
   const script = { program: programs.psql, words: scriptArguments, onLine: say, feed: transaction() };
+  place.begin();
   const ending = await runLoader(options, script);
   if (ending.exitStatus === 0) return;
   // Large objects come with transactions of their own, which end ours.

@@ -30,8 +30,7 @@ export interface LoadOptions {
   /** More of pg_restore's own options. */
   readonly options: readonly string[];
   readonly env: NodeJS.ProcessEnv;
-  /** An empty directory of our own, made when it is needed. */
-  readonly temporaryDirectory: () => string;
+  readonly stateDirectory: string;
   readonly now: () => Date;
   readonly randomBytes: (length: number) => Uint8Array;
   readonly onProgress: (bytes: number) => void;
@@ -61,7 +60,7 @@ export interface Loader {
 
 /** Runs psql or pg_restore against the target. Throws what `feedClient` throws. */
 export async function runLoader(
-  { request, target, env }: LoadOptions,
+  { request, target, env }: Pick<LoadOptions, 'request' | 'target' | 'env'>,
   { program, words, ...told }: Loader,
 ): Promise<ClientEnding> {
   const environment = libpqEnvironment(request.connection, {

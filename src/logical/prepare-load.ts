@@ -3,6 +3,7 @@ import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
 import { parseDatabaseLocale, type DatabaseLocale } from './database-locale.ts';
 import type { ChosenEntries } from './choose-entries-plan.ts';
+import type { GlobalsPlan } from './globals-plan.ts';
 import type { LoadRights } from './load-arguments.ts';
 import type { LoadEntry } from './load-entry.ts';
 import type { PlannedLoad } from './load-plan.ts';
@@ -54,13 +55,29 @@ function localeOf({ encoding }: DumpedDatabase, toc: TableOfContents | undefined
 }
 
 /** What the target has of it, and what it lacks. Changes nothing. */
-export async function planLoad(prepared: PreparedLoad, rights: LoadRights): Promise<PlannedLoad> {
+export async function planLoad(
+  prepared: PreparedLoad,
+  rights: LoadRights,
+  globals: GlobalsPlan | undefined,
+): Promise<PlannedLoad> {
   const { dump, source, request, target, chosen, entries } = prepared;
   const { create, force } = request;
-  const lacks = await lookForNamed(prepared);
+  const lacks = without(await lookForNamed(prepared), globals);
   const there = entries && !target.empty ? await findThere(entries, request) : [];
   const sourceLocale = request.locale;
-  return { dump, source, sourceLocale, target, create, force, rights, entries, chosen, lacks, there };
+  return { dump, source, sourceLocale, target, create, force, rights, entries, chosen, globals, lacks, there };
+}
+
+/** What the globals bring is not lacking. */
+function without(lacks: TargetLacks | undefined, globals: GlobalsPlan | undefined): TargetLacks | undefined {
+  if (!lacks || !globals) return lacks;
+  const notMade = (made: readonly string[]) => (name: string) => !made.includes(name);
+  return {
+    ...lacks,
+    owners: lacks.owners.filter(notMade(globals.roles.made)),
+    grantees: lacks.grantees.filter(notMade(globals.roles.made)),
+    tablespaces: lacks.tablespaces.filter(notMade(globals.tablespaces.made)),
+  };
 }
 
 async function lookForNamed({ toc, chosen, entries, request }: PreparedLoad): Promise<TargetLacks | undefined> {

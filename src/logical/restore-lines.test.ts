@@ -47,6 +47,28 @@ pg_restore: warning: errors ignored on restore: 2`);
     ]);
   });
 
+  it('of settings that an older server does not know is no failure, unless an object has them', () => {
+    const setting = `pg_restore: while INITIALIZING:
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"
+Command was: SET transaction_timeout = 0;
+`;
+    const ignored = 'pg_restore: warning: errors ignored on restore: 1';
+    const harmless = read(`${setting}pg_restore: creating TABLE "x"\n${ignored}`);
+    assert.equal(harmless.lines.errors, 0);
+    assert.equal(harmless.lines.onlyUnknownSettings, true);
+    assert.ok(harmless.shown.includes('the server does not know the setting transaction_timeout: it goes without'));
+    assert.equal(read(setting).lines.onlyUnknownSettings, false, 'it did not come to its end');
+    const other = read(`${setting}pg_restore: error: no\n${ignored}`);
+    assert.equal(other.lines.errors, 1);
+    assert.equal(other.lines.onlyUnknownSettings, false);
+    const real = read(`pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "x.y"
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "work"
+Command was: ALTER FUNCTION f() SET work = 1;
+${ignored}`);
+    assert.equal(real.lines.errors, 2);
+    assert.equal(real.lines.failures.length, 2);
+  });
+
   it('is shown up to a bound, and counted beyond it', () => {
     const { lines, shown } = read(
       `${'pg_restore: error: no\nCommand was: x;\n'.repeat(1000)}pg_restore: creating TABLE "x"`,

@@ -5,7 +5,7 @@
  */
 
 export interface SqlWord {
-  /** `comment` is one of `--`. */
+  /** `comment` is one of `--`, or what psql does not send. */
   readonly kind: 'word' | 'quoted' | 'string' | 'symbol' | 'comment';
   /** As it stands there, quotes and all. */
   readonly text: string;
@@ -14,7 +14,8 @@ export interface SqlWord {
 
 const pattern = new RegExp(
   [
-    String.raw`(?<comment>--[^\n]*)`,
+    // And lines that are for psql: \restrict, \connect.
+    String.raw`(?<comment>--[^\n]*|(?<=^|\n)\\[a-z]+[^\n]*)`,
     String.raw`(?<quoted>"(?:[^"]|"")*")`,
     // Of E'…' the backslash, too, can stand before a quote.
     String.raw`(?<string>[eE]'(?:[^'\\]|''|\\[^])*'|'(?:[^']|'')*'|\$(?<tag>\w*)\$[^]*?\$\k<tag>\$)`,
