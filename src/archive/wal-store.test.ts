@@ -246,6 +246,21 @@ describe('the beginning of a segment', () => {
     sameBytes(await archive.store.get(nameOf(5)), whole);
   });
 
+  it('is known for one although it comes under the name of the whole segment, and does not stand in its way', async () => {
+    const archive = await testArchive();
+    // As a standby with archive_mode = always hands it over.
+    assert.equal(await archive.store.putSegment(nameOf(5), upTo(81_920)), 'stored');
+    assert.equal(await archive.store.findSegment(nameOf(5)), undefined);
+    sameBytes(await archive.store.get(nameOf(5)), upTo(81_920));
+    assert.equal(await archive.store.putSegment(nameOf(5), whole), 'stored');
+    assert.equal(await archive.store.putSegment(nameOf(5), upTo(81_920)), 'already-there');
+    sameBytes(await archive.store.getSegment(nameOf(5)), whole);
+    assert.deepEqual(
+      stored(archive).filter((key) => key.endsWith('.partial')),
+      [],
+    );
+  });
+
   it('is kept beside one that contradicts it, and the one with more WAL is given', async () => {
     const archive = await testArchive();
     const { store } = archive;

@@ -14,7 +14,7 @@ import type { ClusterRepository, Incarnation } from '../repository/cluster-repos
 import { indexSegment } from '../wal/index-segment.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
 import { checkBeginningSize, checkSegment, checkSegmentSize } from './check-segment.ts';
-import { chooseBeginning, isBeginningOf, padded, usedPart } from './partial-segment.ts';
+import { chooseBeginning, isBeginningOf, padded, usedBytes, usedPart } from './partial-segment.ts';
 import { rollUpAround } from './roll-up.ts';
 import { WalIndexStore } from './wal-index-store.ts';
 import {
@@ -114,11 +114,17 @@ export class WalStore {
     return found !== undefined;
   }
 
-  /** Throws `wal-other-content`, `wal-other-cluster`, `wal-damaged`, `wal-name`. Durable on return. */
+  /**
+   * What is a beginning filled with zeros is stored as one, whatever its name says: a standby with archive_mode = always
+   * hands over what it got from here of a segment that was not whole yet, and the whole one is still to come. Throws
+   * `wal-other-content`, `wal-other-cluster`, `wal-damaged`, `wal-name`. Durable on return.
+   */
   async putSegment(name: string, bytes: Uint8Array): Promise<Stored> {
     const parsed = parseSegmentName(name, this.segmentBytes);
     checkSegmentSize(name, bytes.length, this.incarnation);
     checkSegment(name, parsed, bytes, this.incarnation);
+    const index = tryToIndex(bytes);
+    if (index && isPadded(index, bytes)) return this.putPartial(name, bytes);
     const content = prepareContent(bytes, 'wal');
     const stored: WalObjectName = { segment: name, kind: 'segment', digest: content.digest };
     const before = await this.#contents(parsed, name);
@@ -127,13 +133,13 @@ export class WalStore {
     const [there] = whole;
     if (there) {
       await this.cluster.settle(this.#keyOf(parsed, there));
-      if (!(await this.index.has(parsed))) await this.#putIndex(parsed, bytes);
+      if (index && !(await this.index.has(parsed))) await this.index.write(parsed, index);
       return 'already-there';
     }
     await this.#putContent(parsed, stored, content);
     // Another archiver may have stored another content at the same time: then each of the two sees both.
     await this.#refuseOther(parsed, name, (await this.#contents(parsed, name)).filter(isWhole), bytes, content.digest);
-    await this.#putIndex(parsed, bytes);
+    if (index) await this.index.write(parsed, index);
     await this.#dropBeginnings(parsed, before, bytes);
     await rollUpAround(this, parsed);
     return 'stored';
@@ -153,11 +159,6 @@ export class WalStore {
       if (Buffer.compare(stored, bytes) === 0) continue;
       throw otherContent(name, this.cluster.repository.storage.description, whole.map(walObjectName));
     }
-  }
-
-  async #putIndex(parsed: SegmentName, bytes: Uint8Array): Promise<void> {
-    const index = tryToIndex(bytes);
-    if (index) await this.index.write(parsed, index);
   }
 
   async #putContent(parsed: SegmentName, name: WalObjectName, content: PreparedContent): Promise<void> {
@@ -355,6 +356,11 @@ const maxTextBytes = 16_777_216;
 
 function isWhole({ kind }: WalObjectName): boolean {
   return kind === 'segment';
+}
+
+/** Whether WAL ends before the segment does, and nothing but zeros follows, from the last page on at least. */
+function isPadded({ ending, problem, walBlockBytes }: SegmentIndex, bytes: Uint8Array): boolean {
+  return ending === 'end-of-wal' && problem === undefined && usedBytes(bytes) <= bytes.length - walBlockBytes;
 }
 
 function formatFolder(of: Timeline): string {
