@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes sure of everything that the demo and the tests need: the packages of npm, a PostgreSQL 15 of Debian where that
-# can be installed, and a user to run servers as. Takes no time when nothing is missing. What it does goes to stderr.
+# Makes sure of everything that the demo and the tests need: the packages of npm, a PostgreSQL 15, a Patroni and an etcd of
+# Debian where they can be installed, and a user to run servers as. Takes no time when nothing is missing. What it does goes
+# to stderr.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -45,12 +46,39 @@ install_postgres() {
   trap - EXIT
 }
 
+# Debian's packages start what they bring, unless this script of the administrator's says no; where there is none, ours does.
+may_start=/usr/sbin/policy-rc.d
+install_patroni() {
+  say "installing Patroni and etcd (apt-get install patroni etcd-server)"
+  log=$(mktemp)
+  ours=no
+  if [ ! -e "$may_start" ]; then
+    ours=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$may_start" >/dev/null
+    as_root chmod 755 "$may_start"
+  fi
+  trap 'rm -f "$log"; [ "$ours" = no ] || as_root rm -f "$may_start"' EXIT
+  { apt update && apt install -y --no-install-recommends patroni etcd-server; } >"$log" 2>&1 ||
+    { tail -n 5 "$log" >&2; say "apt-get could not install patroni and etcd-server"; }
+  # Nor when the machine starts: only the tests want them.
+  as_root systemctl disable etcd patroni >/dev/null 2>&1 || true
+  [ "$ours" = no ] || as_root rm -f "$may_start"
+  rm -f "$log"
+  trap - EXIT
+}
+
 packages_are_there || install_packages
 
 if [ ! -x /usr/lib/postgresql/15/bin/postgres ]; then
   if command -v apt-get >/dev/null && can_be_root; then install_postgres; fi
   [ -x /usr/lib/postgresql/15/bin/postgres ] ||
     say "no PostgreSQL 15 here: the demo takes one of npm, tests of 15 fail; as root: apt-get install postgresql-15"
+fi
+
+if [ ! -x /usr/bin/patroni ] || [ ! -x /usr/bin/etcd ]; then
+  if command -v apt-get >/dev/null && can_be_root; then install_patroni; fi
+  [ -x /usr/bin/patroni ] && [ -x /usr/bin/etcd ] ||
+    say "no Patroni and etcd here: tests with them are skipped; as root: apt-get install patroni etcd-server"
 fi
 
 if [ "$(id -u)" = 0 ] && ! id postgres >/dev/null 2>&1; then

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -130,6 +131,7 @@ export class PatroniSite {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.members.map(async (member) => member.stop()));
+    for (const member of this.members) member.endProcesses();
     await ended(this.#etcd, 'SIGTERM');
     rmSync(this.directory, { recursive: true, force: true });
   }
@@ -231,15 +233,31 @@ ${method}postgresql:
     this.#patroni = startIn(this.directory, 'patroni', '/usr/bin/patroni', [join(this.directory, 'patroni.yml')]);
   }
 
-  /** Its archiver hands over nothing more, as if the repository were out of reach. */
-  async stopArchiver(): Promise<void> {
+  /** It archives nothing more, as if the repository were out of reach: neither the server nor what works ahead of it. */
+  async stopArchiving(): Promise<void> {
     await using session = await this.session();
     const [row] = await session.query<{ pid: number }>(
       "SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'",
     );
     if (!row) throw new Error(`${this.name} does not archive`);
-    process.kill(row.pid, 'SIGSTOP');
-    this.#stopped.push(row.pid);
+    for (const pid of [row.pid, ...this.#processes()]) {
+      process.kill(pid, 'SIGSTOP');
+      this.#stopped.push(pid);
+    }
+  }
+
+  /** What the scripts of the member have started, and still works. */
+  endProcesses(): void {
+    for (const pid of this.#processes()) process.kill(pid, 'SIGKILL');
+  }
+
+  /** Of pgrecall, in the background, for this member. */
+  #processes(): number[] {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    return pids.map(Number).filter((pid) => {
+      const words = commandLineOf(pid);
+      return words.includes('wal') && words.includes(this.configFile);
+    });
   }
 
   /** As when the host loses its power: Patroni and the server are gone at once. */
@@ -303,6 +321,14 @@ function startIn(directory: string, name: string, program: string, words: readon
     return spawn(program, words, { ...world(directory), stdio: ['ignore', log, log] });
   } finally {
     closeSync(log);
+  }
+}
+
+function commandLineOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
   }
 }
 
