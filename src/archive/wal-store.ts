@@ -184,7 +184,8 @@ export class WalStore {
     const used = usedPart(bytes);
     if (used.length === 0) return 'already-there';
     checkBeginningSize(name, used.length, this.incarnation);
-    checkSegment(name, parsed, used, this.incarnation);
+    // The header itself may end in zeros.
+    checkSegment(name, parsed, bytes, this.incarnation);
     const there = await this.findSegment(name);
     if (there && isBeginningOf(used, await this.cluster.getSealed(there.key, this.segmentBytes))) {
       // Whoever hands the beginning over forgets it now.
