@@ -1,5 +1,3 @@
-import { mkdirSync, mkdtempSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { checkPassedOptions, type DumpSelection } from '../logical/dump-arguments.ts';
@@ -12,6 +10,7 @@ import {
   type ServerDatabase,
 } from '../logical/dump-server.ts';
 import { takeDump } from '../logical/dump.ts';
+import { makePassingDirectory } from '../logical/passing-directory.ts';
 import { storeInThreads } from '../logical/storing.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import { dumpFormats, type DumpFormat } from '../repository/dump-facts.ts';
@@ -58,7 +57,7 @@ export const runDump: RunCommand = async (arguments_, context) => {
           onProgress: progress.advance,
         }),
       jobs,
-      temporaryDirectory: () => makeTemporaryDirectory(stateDirectory),
+      temporaryDirectory: () => makePassingDirectory(stateDirectory),
       note: textOption(options, 'note') ?? '',
       keep: flagOption(options, 'keep'),
       now: context.now,
@@ -122,12 +121,6 @@ async function chosen(wanted: Wanted, facts: DumpServerFacts, connection: string
   await using session = await SqlSession.connect(connection, { database: 'template1' });
   if (await hasOwnObjects(session)) return databases;
   return databases.filter(({ name }) => name !== 'template1');
-}
-
-/** One that nobody else can look into. */
-function makeTemporaryDirectory(stateDirectory: string): string {
-  mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
-  return mkdtempSync(join(realpathSync(stateDirectory), 'dump-'));
 }
 
 function report(record: BackupRecord, context: CliContext): void {

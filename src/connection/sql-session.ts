@@ -152,13 +152,12 @@ function connectionError(
   const where = `${resolved.user}@${resolved.host}:${resolved.port}/${resolved.database}`;
   const inner = error instanceof AggregateError ? (error.errors[0] as Error) : (error as Error);
   const code = 'code' in inner ? String(inner.code) : '';
-  const timeout = /timeout expired/.test(inner.message);
-  return new PgrecallError('connection', `cannot connect to ${where}: ${inner.message}`, {
-    ...(timeout
-      ? { hint: 'the server did not answer in time' }
-      : hints[code] === undefined
-        ? {}
-        : { hint: hints[code] }),
+  const reason = /client password must be/.test(inner.message)
+    ? 'the server asks for a password, and none was given'
+    : inner.message;
+  const hint = hintFor(code, inner.message);
+  return new PgrecallError('connection', `cannot connect to ${where}: ${reason}`, {
+    ...(hint === undefined ? {} : { hint }),
     details: {
       host: resolved.host,
       port: resolved.port,
@@ -168,4 +167,11 @@ function connectionError(
     },
     cause: inner,
   });
+}
+
+/** `message`: the library's own, where it gives no code. */
+function hintFor(code: string, message: string): string | undefined {
+  if (/timeout expired/.test(message)) return 'the server did not answer in time';
+  if (/client password must be/.test(message)) return 'put it into ~/.pgpass or PGPASSWORD';
+  return hints[code];
 }

@@ -59,7 +59,7 @@ async function dumpEverything(dumping: Dumping): Promise<void> {
   if (before)
     dumping.files.set(globalsPath, await storing.store({ source: { bytes: before }, chunkClass: chunkClassOf(0) }));
   for (const database of databases) {
-    say(`dumping "${database.name}"`);
+    say(`dumping ${JSON.stringify(database.name)}`);
     if (format === 'directory') await dumpDirectory(dumping, database);
     else await dumpStream(dumping, database, format);
   }

@@ -29,7 +29,7 @@ export interface DumpOptions {
   readonly storing: (earlier: EarlierChunks) => Storing;
   /** Connections of a dump in the directory format. */
   readonly jobs: number;
-  /** Where a dump in the directory format passes through: an empty directory of our own. */
+  /** Where a dump in the directory format passes through: a directory of our own. */
   readonly temporaryDirectory: () => string;
   readonly note: string;
   readonly keep: boolean;
@@ -60,10 +60,11 @@ export async function runDump(
   const ending = await runClient(command, { signal, onLine: say, ...more });
   const { user } = connectionOptions(connection, env);
   if (ending.exitStatus !== 0) {
-    throw explainFailure({ name: 'pg_dump', of: `database "${database.name}"`, user, ending });
+    throw explainFailure({ name: 'pg_dump', of: `database ${JSON.stringify(database.name)}`, user, ending });
   }
   for (const line of ending.lines) {
-    if (/warning:/i.test(line)) warnings.push(`${database.name}: ${line.replace(/^pg_dump: (?:warning: )?/, '')}`);
+    if (/warning:/i.test(line))
+      warnings.push(`${JSON.stringify(database.name)}: ${line.replace(/^pg_dump: (?:warning: )?/, '')}`);
   }
 }
 

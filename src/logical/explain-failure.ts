@@ -28,7 +28,13 @@ const explanations: readonly Explanation[] = [
       `GRANT SELECT ON ${name} TO "${user}", or GRANT pg_read_all_data TO it; or leave the table out: -- --exclude-table=…`,
   },
   {
-    pattern: /permission denied for (?:sequence|schema|large object|database) (.+)$/m,
+    pattern: /permission denied for large object (\d+)$/m,
+    code: 'server-rights',
+    hint: ([, oid = ''], { user }) =>
+      `GRANT SELECT ON LARGE OBJECT ${oid} TO "${user}", which pg_read_all_data does not bring, or dump as a superuser; or leave large objects out: -- --no-blobs`,
+  },
+  {
+    pattern: /permission denied for (?:sequence|schema|database) (.+)$/m,
     code: 'server-rights',
     hint: (_, { user }) => `GRANT pg_read_all_data TO "${user}", or dump as the owner or as a superuser`,
   },
@@ -77,6 +83,11 @@ const explanations: readonly Explanation[] = [
     hint: () => 'options after -- are pg_dump’s own: pg_dump --help lists them',
   },
   {
+    pattern: /database name contains a newline/m,
+    code: 'dump-failed',
+    hint: () => 'in the tar format pg_dump cannot do that: take another format, or ALTER DATABASE … RENAME TO …',
+  },
+  {
     pattern: /lock timeout|deadlock detected|conflict with recovery/m,
     code: 'dump-failed',
     hint: () => 'somebody held a lock, or a standby replayed one: start the dump again; nothing half-made is listed',
@@ -96,11 +107,20 @@ export function explainFailure(failed: FailedClient): PgrecallError {
     const found = pattern.exec(said);
     if (found) return new PgrecallError(code, message, { hint: hint(found, failed), details });
   }
+  if (ending.killedBy !== null) {
+    const hint =
+      ending.killedBy === 'SIGKILL'
+        ? 'somebody killed it, or the system did because memory ran out, which dmesg tells; nothing half-made is listed'
+        : 'somebody ended it; nothing half-made is listed, start the dump again';
+    return new PgrecallError('dump-failed', message, { hint, details });
+  }
   return new PgrecallError('dump-failed', message, { details });
 }
 
 /** What pg_dump calls an error, without its own name; and what the server said, which may come first. */
 function firstError(lines: readonly string[]): string | undefined {
-  const line = lines.find((one) => /\b(?:error|ERROR|FATAL|fatal|PANIC):/.test(one)) ?? lines.at(-1);
+  const line =
+    lines.find((one) => /\b(?:error|ERROR|FATAL|fatal|PANIC):/.test(one)) ??
+    lines.find((one) => !/\bwarning:/.test(one));
   return line?.replace(/^pg_[a-z]+: (?:error: )?/, '');
 }
