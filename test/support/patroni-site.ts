@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SqlSession } from '../../src/connection/sql-session.ts';
 import { readPostmasterPid } from '../../src/server/postmaster-pid.ts';
+import { kill } from './archiving-site.ts';
 import type { CommandResult } from './command-site.ts';
 import { eventually } from './eventually.ts';
 import { ServerGuard } from './server-guard.ts';
@@ -248,7 +249,7 @@ ${method}postgresql:
 
   /** What the scripts of the member have started, and still works. */
   endProcesses(): void {
-    for (const pid of this.#processes()) process.kill(pid, 'SIGKILL');
+    for (const pid of this.#processes()) kill(pid);
   }
 
   /** Of pgrecall, in the background, for this member. */
@@ -266,7 +267,7 @@ ${method}postgresql:
     await ended(this.#patroni, 'SIGKILL');
     if (pid !== undefined) process.kill(pid, 'SIGKILL');
     // Stopped, it does not notice that it is alone.
-    for (const stopped of this.#stopped.splice(0)) process.kill(stopped, 'SIGKILL');
+    for (const stopped of this.#stopped.splice(0)) kill(stopped);
     await eventually('the server is gone', () => pid === undefined || !existsSync(`/proc/${pid}`));
     this.#patroni = undefined;
   }
