@@ -20,3 +20,4 @@ build() { # source module
 }
 [ "${1:-}" = --check ] && check=yes
 build src/postgres/assembly/page-kernel.ts src/postgres/page-kernel.wasm.ts
+build src/wal/assembly/record-kernel.ts src/wal/record-kernel.wasm.ts

@@ -4,6 +4,7 @@ import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { isHistoryName } from '../postgres/segment-name.ts';
 import { parseHistory } from '../postgres/timeline-history.ts';
 import { timeline } from '../postgres/timeline.ts';
+import { makeSegmentBuffer } from '../wal/index-segment.ts';
 import { fileIdentity } from './archive-command.ts';
 import { storeLeftBehind } from './left-behind.ts';
 import type { Stored, WalStore } from './wal-store.ts';
@@ -17,7 +18,7 @@ export interface PushedFile {
 /** Pushes files of pg_wal, one after the other, through one buffer. */
 export class FilePusher {
   readonly #store: WalStore;
-  #buffer = Buffer.alloc(0);
+  #buffer: Uint8Array = new Uint8Array(0);
 
   constructor(store: WalStore) {
     this.#store = store;
@@ -57,7 +58,9 @@ export class FilePusher {
   }
 
   #read(descriptor: number, sizeBytes: number, path: string): Uint8Array {
-    if (this.#buffer.length < sizeBytes) this.#buffer = Buffer.allocUnsafeSlow(sizeBytes);
+    if (this.#buffer.length < sizeBytes) {
+      this.#buffer = makeSegmentBuffer(Math.max(sizeBytes, this.#store.segmentBytes));
+    }
     for (let done = 0; done < sizeBytes;) {
       const length = readSync(descriptor, this.#buffer, done, sizeBytes - done, done);
       if (length === 0) throw new PgrecallError('io', `"${path}" became shorter while it was being read`);

@@ -1,5 +1,15 @@
 import { ForkNumbers, hashOf } from './fork-numbers.ts';
 import type { BlockChanges } from './segment-index.ts';
+import type { RelationFork } from './wal-event.ts';
+
+/** Takes what records tell of blocks, in the order of WAL. */
+export interface BlockChangeSink {
+  touch(spcOid: number, dbOid: number, relNumber: number, fork: number, block: number): void;
+  /** The fork has `blocks` blocks now; 0 where it is new, gone or replaced. */
+  cut(spcOid: number, dbOid: number, relNumber: number, fork: number, blocks: number): void;
+  /** Everything gathered, ordered by tablespace, database, relation and fork. */
+  finish(): BlockChanges[];
+}
 
 /** Slots of the table: relation number + 1 (0 = free), block, how often the relation had been cut when last touched. */
 const slotWords = 3;
@@ -11,7 +21,7 @@ const slotWords = 3;
  * remembers how many cuts its relation had seen when it was last touched, and the later cuts decide at the end.
  * One open-addressing table of 12-byte slots for all relations: a reference costs one probe.
  */
-export class BlockChangeSet {
+export class BlockChangeSet implements BlockChangeSink {
   readonly #forks = new ForkNumbers();
   readonly #cuts: (number[] | undefined)[] = [];
   readonly #cutCounts: number[] = [];
@@ -56,7 +66,6 @@ export class BlockChangeSet {
     }
   }
 
-  /** The fork has `blocks` blocks now; 0 where it is new, gone or replaced. */
   cut(spcOid: number, dbOid: number, relNumber: number, fork: number, blocks: number): void {
     const relation = this.#relation(spcOid, dbOid, relNumber, fork);
     const cuts = this.#cuts[relation];
@@ -94,41 +103,52 @@ export class BlockChangeSet {
     this.#mask = mask;
   }
 
-  /** Everything gathered, ordered by tablespace, database, relation and fork. */
   finish(): BlockChanges[] {
-    // lowest[n]: the lowest cut after the first n
-    const lowest = this.#cuts.map((cuts) => cuts && lowestAfter(cuts));
-    const counts = new Int32Array(this.#forks.count);
-    const table = this.#table;
-    const survives = (at: number): boolean => {
-      const limits = lowest[(table[at] ?? 0) - 1];
-      return limits === undefined || (table[at + 1] ?? 0) >>> 0 < (limits[table[at + 2] ?? 0] ?? Infinity);
-    };
-    for (let at = 0; at < table.length; at += slotWords) {
-      if (table[at] !== 0 && survives(at)) counts[(table[at] ?? 0) - 1]! += 1;
-    }
-    const blocks = Array.from(counts, (count) => new Uint32Array(count));
-    for (let at = 0; at < table.length; at += slotWords) {
-      if (table[at] === 0 || !survives(at)) continue;
-      const relation = (table[at] ?? 0) - 1;
-      const left = (counts[relation] ?? 0) - 1;
-      counts[relation] = left;
-      const into = blocks[relation];
-      if (into) into[left] = (table[at + 1] ?? 0) >>> 0;
-    }
-    const changes: BlockChanges[] = [];
-    for (const [relation, list] of blocks.entries()) {
-      const fork = this.#forks.relation(relation);
-      const truncatedTo = lowest[relation]?.[0];
-      const sorted = list.toSorted();
-      changes.push(
-        truncatedTo === undefined
-          ? { relation: fork, blocks: sorted }
-          : { relation: fork, blocks: sorted, truncatedTo },
-      );
-    }
-    return changes.toSorted(compareRelations);
+    return changesOf(this.#table, {
+      count: this.#forks.count,
+      cuts: this.#cuts,
+      relation: (number) => this.#forks.relation(number),
+    });
   }
+}
+
+/** The forks that a table's rows name by their numbers. */
+interface NumberedForks {
+  readonly count: number;
+  /** Where each was cut, if it was. */
+  readonly cuts: readonly (readonly number[] | undefined)[];
+  readonly relation: (number: number) => RelationFork;
+}
+
+/** `table`: slots as in `BlockChangeSet`, also without those that are free. */
+export function changesOf(table: Int32Array, forks: NumberedForks): BlockChanges[] {
+  // lowest[n]: the lowest cut after the first n
+  const lowest = Array.from(forks.cuts, (cuts) => cuts && lowestAfter(cuts));
+  const counts = new Int32Array(forks.count);
+  const survives = (at: number): boolean => {
+    const limits = lowest[(table[at] ?? 0) - 1];
+    return limits === undefined || (table[at + 1] ?? 0) >>> 0 < (limits[table[at + 2] ?? 0] ?? Infinity);
+  };
+  for (let at = 0; at < table.length; at += slotWords) {
+    if (table[at] !== 0 && survives(at)) counts[(table[at] ?? 0) - 1]! += 1;
+  }
+  const blocks = Array.from(counts, (count) => new Uint32Array(count));
+  for (let at = 0; at < table.length; at += slotWords) {
+    if (table[at] === 0 || !survives(at)) continue;
+    const relation = (table[at] ?? 0) - 1;
+    const left = (counts[relation] ?? 0) - 1;
+    counts[relation] = left;
+    const into = blocks[relation];
+    if (into) into[left] = (table[at + 1] ?? 0) >>> 0;
+  }
+  const changes: BlockChanges[] = [];
+  for (const [number, list] of blocks.entries()) {
+    const relation = forks.relation(number);
+    const truncatedTo = lowest[number]?.[0];
+    const sorted = list.toSorted();
+    changes.push(truncatedTo === undefined ? { relation, blocks: sorted } : { relation, blocks: sorted, truncatedTo });
+  }
+  return changes.toSorted(compareRelations);
 }
 
 /** By tablespace, database, relation and fork. */

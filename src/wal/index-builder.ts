@@ -2,8 +2,8 @@ import { BoundedReader } from '../bytes/bounded-reader.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { lsn, type Lsn } from '../postgres/lsn.ts';
 import { timeline } from '../postgres/timeline.ts';
-import { BlockChangeSet } from './block-changes.ts';
-import { CommitColumnsBuilder, maxTime, minTime, type CommitColumns } from './commit-columns.ts';
+import type { BlockChangeSink } from './block-changes.ts';
+import { CommitColumnsBuilder, maxTime, minTime } from './commit-columns.ts';
 import { recordFlags, type RecordParts } from './record.ts';
 import { resourceManagers } from './resource-managers.ts';
 import type { BlockChanges, RestorePoint } from './segment-index.ts';
@@ -67,19 +67,15 @@ export interface FoundRecord {
 export class IndexBuilder {
   readonly #startLsn: Lsn;
   readonly #major: number;
-  readonly #changes: BlockChangeSet;
-  readonly #commits = new CommitColumnsBuilder();
+  readonly #changes: BlockChangeSink;
+  readonly commits = new CommitColumnsBuilder();
   readonly restorePoints: RestorePoint[] = [];
   readonly events: WalEvent[] = [];
 
-  constructor(startLsn: Lsn, postgresMajor: number, expectedBlocks: number) {
+  constructor(startLsn: Lsn, postgresMajor: number, changes: BlockChangeSink) {
     this.#startLsn = startLsn;
     this.#major = postgresMajor;
-    this.#changes = new BlockChangeSet(expectedBlocks);
-  }
-
-  finishCommits(): CommitColumns {
-    return this.#commits.finish(this.#startLsn);
+    this.#changes = changes;
   }
 
   finishChanges(): BlockChanges[] {
@@ -148,7 +144,7 @@ export class IndexBuilder {
     if (time < minTime || time > maxTime) throw shortRecord('time of a commit or abort record');
     if ((record.info & hasInfo) === 0) {
       // nearly all of them
-      this.#commits.push(record.xid, record.startOffset, record.endOffset, time, kind);
+      this.commits.push(record.xid, record.startOffset, record.endOffset, time, kind);
     } else {
       this.#noteTransactionEnd(record, parts, time, kind);
     }
@@ -167,7 +163,7 @@ export class IndexBuilder {
     const { preparedXid, relations } = decodeTransactionEnd(main, record.info, this.#major);
     const at = this.#lsnOf(record);
     const xid = preparedXid ?? record.xid;
-    this.#commits.push(xid, record.startOffset, record.endOffset, time, kind);
+    this.commits.push(xid, record.startOffset, record.endOffset, time, kind);
     if (relations.length === 0) return;
     this.events.push({ kind: 'relation-drop', lsn: at, xid, relations });
     for (const { spcOid, dbOid, relNumber } of relations) {

@@ -2,6 +2,7 @@ import { crc32cRange } from '../bytes/crc32c.ts';
 import { hasCode } from '../errors/pgrecall-error.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import { commitsOf } from './commit-columns.ts';
+import { BlockChangeSet } from './block-changes.ts';
 import { IndexBuilder } from './index-builder.ts';
 import { longHeaderBytes, shortHeaderBytes } from './page-header.ts';
 import { isResourceManager } from './resource-managers.ts';
@@ -74,7 +75,7 @@ function readJoined(
   }
   const parts = new RecordParts(postgresMajor);
   if (!parts.parse(view, 0, haveBytes, lengthBytes)) return failed(`the parts of ${where} do not add up`);
-  const builder = new IndexBuilder(startLsn, postgresMajor, 16);
+  const builder = new IndexBuilder(startLsn, postgresMajor, new BlockChangeSet(16));
   let problem: string | undefined;
   try {
     builder.note(
@@ -97,7 +98,7 @@ function readJoined(
     problem = `${error.message} of ${where}`;
   }
   return {
-    commits: commitsOf(builder.finishCommits()),
+    commits: commitsOf(builder.commits.finish(startLsn)),
     restorePoints: builder.restorePoints,
     changes: builder.finishChanges(),
     events: builder.events,

@@ -1,31 +1,16 @@
 import { crc32cRange } from '../bytes/crc32c.ts';
 import { longHeaderBytes, pageFlags, readPageHeader, shortHeaderBytes, type SegmentHeader } from './page-header.ts';
 import { maxHeaderBytes, recordHeaderBytes } from './record.ts';
+import { isMainDataRead } from './main-data.ts';
 import { isResourceManager, resourceManagers } from './resource-managers.ts';
 import type { IndexOptions, SegmentEnding } from './segment-index.ts';
 
 /** What is kept of a record that crosses the boundary of a segment, on either side of it. */
 export const maxKeptBytes = 1_048_576;
 
+/** pg_control.h, XLOG_SWITCH, in the resource manager’s own bits of a record’s info. */
 const infoMask = 0xf0;
 const switchInfo = 0x40;
-const fullPageImageInfo = 0xa0;
-
-/** Whether more than the block references of such a record is ever read. */
-function isMainDataRead(resourceManager: number, info: number): boolean {
-  switch (resourceManager) {
-    case resourceManagers.xlog:
-      // FPI_FOR_HINT and FPI are all image
-      return (info & infoMask) !== fullPageImageInfo && (info & infoMask) !== 0xb0;
-    case resourceManagers.transaction:
-    case resourceManagers.storage:
-    case resourceManagers.database:
-    case resourceManagers.tablespace:
-      return true;
-    default:
-      return false;
-  }
-}
 
 const align8 = (value: number): number => (value + 7) & ~7;
 
@@ -41,9 +26,10 @@ export class RecordWalker {
   readonly header: SegmentHeader;
   readonly #segment: Uint8Array;
   readonly #segmentView: DataView;
-  readonly #lengthBytes: number;
+  /** Of whole pages. */
+  readonly lengthOfAll: number;
   /** What of that was in the file: the rest is padding of its last page. */
-  readonly #fileBytes: number;
+  readonly fileBytes: number;
   readonly #major: number;
   readonly #startHigh: number;
   readonly #startLow: number;
@@ -89,8 +75,8 @@ export class RecordWalker {
     const whole = padToPage(segment, header.walBlockBytes);
     this.#segment = whole;
     this.#segmentView = new DataView(whole.buffer, whole.byteOffset, whole.byteLength);
-    this.#lengthBytes = Math.min(whole.length, header.segmentBytes);
-    this.#fileBytes = Math.min(segment.length, header.segmentBytes);
+    this.lengthOfAll = Math.min(whole.length, header.segmentBytes);
+    this.fileBytes = Math.min(segment.length, header.segmentBytes);
     if (segment.length !== header.segmentBytes && options.partial !== true) {
       this.problem = `a file of ${segment.length} bytes where segments have ${header.segmentBytes}`;
     }
@@ -111,7 +97,19 @@ export class RecordWalker {
 
   /** Not cut short: what goes on at its end goes on in the next segment. */
   get #isWhole(): boolean {
-    return this.#fileBytes === this.header.segmentBytes;
+    return this.fileBytes === this.header.segmentBytes;
+  }
+
+  /** Where the next record starts; -1 where there is none. */
+  get nextOffset(): number {
+    return this.#nextOffset;
+  }
+
+  /** Takes note of whole records that were looked at elsewhere, up to the one at `lastOffset`, which ends at `endOffset`. */
+  passed(lastOffset: number, endOffset: number): void {
+    this.lastOffset = lastOffset;
+    this.usedEndOffset = endOffset;
+    this.#goOnAt(endOffset);
   }
 
   /** Moves to the next record; false at the end of what can be read. */
@@ -119,7 +117,7 @@ export class RecordWalker {
     for (;;) {
       const start = this.#nextOffset;
       if (start < 0) return false;
-      if (start >= this.#lengthBytes) return this.#reachedEnd();
+      if (start >= this.lengthOfAll) return this.#reachedEnd();
       const pageEnd = start - (start % this.header.walBlockBytes) + this.header.walBlockBytes;
       const length = this.#segmentView.getUint32(start, true);
       if (length < recordHeaderBytes) {
@@ -128,7 +126,7 @@ export class RecordWalker {
       this.startOffset = start;
       this.lengthBytes = length;
       if (start + length <= pageEnd) {
-        if (start + length > this.#fileBytes) return this.#reachedEnd();
+        if (start + length > this.fileBytes) return this.#reachedEnd();
         this.bytes = this.#segment;
         this.view = this.#segmentView;
         this.at = start;
@@ -160,16 +158,19 @@ export class RecordWalker {
     if (this.resourceManager === resourceManagers.xlog && (this.info & infoMask) === switchInfo) {
       this.ending = 'switch';
       this.#nextOffset = -1;
-    } else if (end % this.header.walBlockBytes === 0 && end < this.#lengthBytes) {
-      this.#nextOffset = this.#enterPage(end);
     } else {
-      this.#nextOffset = end;
+      this.#goOnAt(end);
     }
+  }
+
+  #goOnAt(end: number): void {
+    const entersPage = end % this.header.walBlockBytes === 0 && end < this.lengthOfAll;
+    this.#nextOffset = entersPage ? this.#enterPage(end) : end;
   }
 
   /** Checks the page at `offset`, on which a new record starts; where that is, or -1 after stopping. */
   #enterPage(offset: number): number {
-    if (offset + shortHeaderBytes > this.#fileBytes) {
+    if (offset + shortHeaderBytes > this.fileBytes) {
       this.#reachedEnd();
       return -1;
     }
@@ -204,15 +205,15 @@ export class RecordWalker {
       return -1;
     }
     if (!continued) return longHeaderBytes;
-    this.head = new Uint8Array(Math.min(remaining, maxKeptBytes, this.#lengthBytes));
+    this.head = new Uint8Array(Math.min(remaining, maxKeptBytes, this.lengthOfAll));
     this.continuationBytes = remaining;
     const end = this.#copyAcrossPages(longHeaderBytes, this.header.walBlockBytes, remaining, this.head);
     if (end.kind === 'beyond' && this.#isWhole) {
       this.head = this.head.slice(0, end.copiedBytes);
-      return this.#lengthBytes;
+      return this.lengthOfAll;
     }
     if (end.kind === 'whole') {
-      if (end.offset % this.header.walBlockBytes === 0 && end.offset < this.#lengthBytes) {
+      if (end.offset % this.header.walBlockBytes === 0 && end.offset < this.lengthOfAll) {
         return this.#enterPage(end.offset);
       }
       return end.offset;
@@ -226,10 +227,10 @@ export class RecordWalker {
   /** Puts the record together that starts at `start` and crosses the end of its page. */
   #gather(start: number, pageEnd: number, length: number): 'whole' | 'overwritten' | 'stopped' {
     let want = Math.min(length, maxHeaderBytes);
-    if (this.#verifyCrc) want = Math.min(length, this.#lengthBytes);
+    if (this.#verifyCrc) want = Math.min(length, this.lengthOfAll);
     else if (start + recordHeaderBytes <= pageEnd) {
       const info = this.#segmentView.getUint8(start + 16);
-      if (isMainDataRead(this.#segmentView.getUint8(start + 17), info)) want = Math.min(length, this.#lengthBytes);
+      if (isMainDataRead(this.#segmentView.getUint8(start + 17), info)) want = Math.min(length, this.lengthOfAll);
     }
     this.#reserve(want);
     let end = this.#copyAcrossPages(start, pageEnd, length, this.#scratch.subarray(0, want));
@@ -262,7 +263,7 @@ export class RecordWalker {
 
   #keepTail(start: number, pageEnd: number, length: number): void {
     this.#nextOffset = -1;
-    const want = Math.min(length, maxKeptBytes, this.#lengthBytes - start);
+    const want = Math.min(length, maxKeptBytes, this.lengthOfAll - start);
     this.#reserve(want);
     this.bytes = this.#scratch;
     this.view = this.#scratchView;
@@ -293,10 +294,10 @@ export class RecordWalker {
         copied += wanted;
       }
       remaining -= here;
-      if (at + here > this.#fileBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
+      if (at + here > this.fileBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
       if (remaining === 0) return { kind: 'whole', offset: align8(at + here), copiedBytes: copied };
       // a header that is cut would say something else
-      if (end + shortHeaderBytes > this.#fileBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
+      if (end + shortHeaderBytes > this.fileBytes) return { kind: 'beyond', offset: end, copiedBytes: copied };
       const page = readPageHeader(this.#segmentView, end, this.header);
       if (typeof page === 'string') {
         this.#stop(end, page);
@@ -367,7 +368,7 @@ export class RecordWalker {
    */
   #stop(offset: number, found: string): false {
     const pageBytes = this.header.walBlockBytes;
-    for (let page = offset - (offset % pageBytes) + pageBytes; page < this.#lengthBytes; page += pageBytes) {
+    for (let page = offset - (offset % pageBytes) + pageBytes; page < this.lengthOfAll; page += pageBytes) {
       if (typeof readPageHeader(this.#segmentView, page, this.header) !== 'string') return this.#damaged(offset, found);
     }
     this.#nextOffset = -1;

@@ -97,6 +97,8 @@ export interface JoinedRecord {
 export interface IndexOptions {
   /** Check the CRC-32C of every record; default false. */
   readonly verifyCrc?: boolean;
+  /** Read every record in JavaScript: what the kernel is compared with, and does where it has no room. */
+  readonly withoutKernel?: boolean;
   /** The bytes may be only the beginning of a segment (a .partial); else a file of another size is a problem. */
   readonly partial?: boolean;
 }

@@ -12,10 +12,11 @@ export const moment = 848_738_314_123_456n;
 export const table = [1663, 5, 16_384] as const;
 export const other = [1663, 5, 16_390] as const;
 
-/** Indexes the only segment with CRCs checked, and makes sure that its stored form says the same. */
+/** Indexes the only segment with CRCs checked; makes sure that its stored form says the same, and the kernel. */
 export function index(builder: WalBuilder, segment = builder.segment): SegmentIndex {
   const made = indexSegment(segment, { verifyCrc: true });
   assert.deepEqual(decodeSegmentIndex(encodeSegmentIndex(made)), made);
+  assert.deepEqual(indexSegment(segment), indexSegment(segment, { withoutKernel: true }));
   return made;
 }
 
