@@ -7,6 +7,7 @@ import {
   requireEmptyTablespaces,
   requireUnusedReplayed,
 } from '../restore/target-directory.ts';
+import { noteStandby } from '../standby/known-standbys.ts';
 import { requireFreePort } from '../standby/port-in-use.ts';
 import type { PrimaryAdvice } from '../standby/primary-settings-plan.ts';
 import { dropSlot, makeStandbySlot } from '../standby/slot.ts';
@@ -31,7 +32,8 @@ export const runStandbyCreate: RunCommand = async (arguments_, context) => {
   requireEmptyDirectory(words.directory, 'the directory');
   const planned = await asRepositoryOwner(context, words.cluster, async (access) => planStandby(access, words));
   const { access, upstream, plan } = planned;
-  const tablespaces = plan ? mapTablespaces(plan.backup, words.mappings) : new Map<number, string>();
+  const copied = { id: 'the server to follow', tablespaces: upstream?.facts.tablespaces ?? [] };
+  const tablespaces = mapTablespaces(plan?.backup ?? copied, words.mappings);
   requireEmptyTablespaces(tablespaces, words.directory);
   if (plan) requireUnusedReplayed(plan.replayedTablespaces);
   await checkPort(words, upstream);
@@ -127,7 +129,8 @@ async function make(planned: PlannedStandby, making: Making, context: CliContext
   if (plan) await restoreStandby({ ...words, access, plan, tablespaces, settings }, context);
   const madeSlot = upstream ? await makeSlot(upstream, words) : false;
   try {
-    if (!plan && upstream) await copyUpstream({ ...words, access, upstream, settings }, context);
+    if (!plan && upstream) await copyUpstream({ ...words, access, upstream, tablespaces, settings }, context);
+    noteStandby(stateDirectory, words.name, directory);
     if (!words.start) return undefined;
     const major = plan?.backup.postgresMajor ?? upstream?.facts.major ?? 0;
     return await startStandby({ ...words, access, major, streams: upstream !== undefined }, context);

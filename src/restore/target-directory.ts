@@ -39,7 +39,7 @@ export function makePrivateDirectory(path: string): void {
  * two that would share a place.
  */
 export function mapTablespaces(
-  backup: BackupRecord,
+  backup: Pick<BackupRecord, 'id' | 'tablespaces'>,
   mappings: readonly string[],
   present: ReadonlyMap<number, string> = new Map(),
 ): Map<number, string> {
@@ -50,7 +50,10 @@ export function mapTablespaces(
 }
 
 /** What `--tablespace OLD=NEW` says, by oid. Throws `tablespace-mapping`. */
-export function namedPlaces(backup: BackupRecord, mappings: readonly string[]): Map<number, string> {
+export function namedPlaces(
+  backup: Pick<BackupRecord, 'id' | 'tablespaces'>,
+  mappings: readonly string[],
+): Map<number, string> {
   const places = new Map<number, string>();
   for (const mapping of mappings) {
     const at = mapping.indexOf('=');

@@ -14,6 +14,7 @@ export interface UpstreamFacts {
   readonly timeline: Timeline;
   readonly port: number;
   readonly socketDirectories: readonly string[];
+  readonly tablespaces: readonly { readonly oid: number; readonly path: string; readonly name: string }[];
   readonly settings: UpstreamSettings;
   readonly limits: Readonly<Partial<Record<(typeof leastSettings)[number], number>>>;
 }
@@ -42,6 +43,10 @@ export async function readUpstream(session: SqlSession, followed: Timeline): Pro
             (SELECT count(*)::text FROM pg_replication_slots) AS slots,
             (SELECT count(*)::text FROM pg_stat_replication) AS senders`,
   );
+  const tablespaces = await session.query<{ oid: string; path: string; name: string }>(
+    `SELECT oid::text, pg_tablespace_location(oid) AS path, spcname AS name
+       FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')`,
+  );
   const number = (name: string): number => Number(settings.get(name) ?? 0);
   return {
     major: session.major,
@@ -50,6 +55,7 @@ export async function readUpstream(session: SqlSession, followed: Timeline): Pro
     port: number('port'),
     // Which only a superuser, or a member of pg_read_all_settings, sees.
     socketDirectories: (settings.get('unix_socket_directories') ?? '').split(/,\s*/).filter((one) => one !== ''),
+    tablespaces: tablespaces.map(({ oid, path, name }) => ({ oid: Number(oid), path, name })),
     settings: {
       walLevel: settings.get('wal_level') ?? '',
       maxWalSenders: number('max_wal_senders'),

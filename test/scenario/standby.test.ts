@@ -2,64 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { stopServer } from '../../src/server/stop-server.ts';
-import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
-import type { TestCluster } from '../support/cluster.ts';
-import { SqlSession } from '../../src/connection/sql-session.ts';
+import { ArchivingSite, archivingCluster, fill } from '../support/archiving-site.ts';
 import { eventually } from '../support/eventually.ts';
-
-interface Created {
-  readonly name: string;
-  readonly slot: string;
-  readonly source: string;
-  readonly settings: readonly { readonly name: string; readonly applied: boolean }[];
-  readonly started: { readonly streaming: boolean; readonly port: number; readonly socketDirectory: string } | null;
-}
-
-function codeOf(stdout: string): string {
-  return (JSON.parse(stdout) as { error: { code: string } }).error.code;
-}
-
-/** A standby that `standby create --start` left running. */
-class Standby implements AsyncDisposable {
-  readonly directory: string;
-  readonly port: number;
-  readonly #primary: TestCluster;
-
-  constructor(primary: TestCluster, directory: string, port: number) {
-    this.#primary = primary;
-    this.directory = directory;
-    this.port = port;
-  }
-
-  async session(): Promise<SqlSession> {
-    return SqlSession.connect(`host=${this.#primary.socketDirectory} port=${this.port} user=postgres`);
-  }
-
-  async stop(): Promise<void> {
-    const { programs } = this.#primary;
-    await stopServer({ programs, dataDirectory: this.directory, mode: 'fast', timeoutMs: 30_000 });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-}
-
-async function insert(cluster: TestCluster, text: string): Promise<void> {
-  await using session = await cluster.session();
-  await session.query('CREATE TABLE IF NOT EXISTS noted (text text)');
-  await session.query('INSERT INTO noted VALUES ($1)', [text]);
-}
-
-/** Until the standby has that row. */
-async function arrives(standby: Standby, text: string): Promise<void> {
-  await using session = await standby.session();
-  await eventually(`"${text}" is at the standby`, async () => {
-    const [row] = await session.query<{ n: string }>('SELECT count(*)::text AS n FROM noted WHERE text = $1', [text]);
-    return row?.n === '1';
-  });
-}
+import { Standby, arrives, codeOf, insert, statusOf, type Created } from '../support/made-standby.ts';
 
 for (const major of [15, 18] as const) {
   describe(`standby create, PostgreSQL ${major}`, () => {
@@ -90,10 +35,60 @@ for (const major of [15, 18] as const) {
       await arrives(standby, 'while it streams');
       assert.doesNotMatch(readFileSync(join(directory, 'postgresql.auto.conf'), 'utf8'), /password/);
 
+      const [line] = statusOf(site).standbys;
+      assert.deepEqual(
+        [line?.name, line?.slot, line?.state, line?.syncState, line?.walStatus, line?.conflicts],
+        [created.name, created.slot, 'streaming', 'async', 'reserved', 0],
+      );
+      assert.match(
+        site.run(['standby', 'status', 'main']).stdout,
+        /^standby_main_standby {2}standby_main_standby {2}streaming/m,
+      );
+
       const again = site.run([...words, '--json']);
       assert.equal(codeOf(again.stdout), 'target-not-empty');
-      const other = ['standby', 'create', 'main', '--to', join(site.directory, 'other'), '--slot', created.slot];
+      const other = ['standby', 'create', 'main', '--to', join(site.directory, 'other'), '--slot', created.name];
       assert.equal(codeOf(site.run([...other, '--json']).stdout), 'slot');
+    });
+
+    it('comes back by the archive where the primary has removed the WAL that it needs', async () => {
+      await using primary = await archivingCluster(major, {
+        max_slot_wal_keep_size: '1MB',
+        wal_keep_size: '0',
+        min_wal_size: '2MB',
+        max_wal_size: '4MB',
+      });
+      await using site = await ArchivingSite.of(primary);
+      await insert(primary, 'before the backup');
+      assert.equal(site.run(['backup', 'main']).status, 0);
+      const directory = join(site.directory, 'standby');
+      const words = ['standby', 'create', 'main', '--to', directory, '--slot', 'away', '--port', '5433', '--start'];
+      const made = site.run([...words, '--timeout', '60']);
+      assert.equal(made.status, 0, made.stderr);
+      await using standby = new Standby(primary, directory, 5433);
+      await standby.stop();
+      {
+        await using session = await primary.session();
+        await fill(session, 8);
+        await session.query('CHECKPOINT');
+        await fill(session, 4);
+        await session.query('CHECKPOINT');
+      }
+      await insert(primary, 'after it was gone');
+      await site.archiveAll(primary);
+      const { slots, warnings } = statusOf(site);
+      assert.deepEqual([slots[0]?.name, slots[0]?.active, slots[0]?.walStatus], ['away', false, 'lost']);
+      assert.match(warnings.join('\n'), /slot "away" has lost WAL/);
+
+      await standby.start();
+      await arrives(standby, 'after it was gone');
+      // From 18 on a slot that has lost WAL takes nobody any more.
+      if (major >= 18) {
+        const remade = /SELECT pg_drop_replication_slot.*$/.exec(warnings.join(''))?.[0] ?? '';
+        await using session = await primary.session();
+        await session.query(remade);
+      }
+      await eventually('it streams again', () => statusOf(site).standbys[0]?.state === 'streaming');
     });
   });
 }
