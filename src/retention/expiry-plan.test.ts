@@ -138,6 +138,27 @@ describe('what an administrator keeps', () => {
     assert.deepEqual(staying(plan(backups, { dumpPeriods: { monthly: 9 }, full: 9 })), [30, 29, 2, 1]);
   });
 
+  it('is dumps of each set of databases by itself: one of another database pushes none out', () => {
+    const of = (databases: readonly string[], ...all: readonly number[]): MadeBackup[] =>
+      all.map((ago) => ({ ago, kind: 'logical', databases }));
+    const backups = made(
+      ...of(['shop'], 30, 29, 28),
+      ...of(['blog'], 20),
+      { ago: 19, kind: 'logical', databases: ['shop'], schemaOnly: true },
+      ...of(['blog', 'shop'], 18, 17),
+      ...of(['shop', 'blog'], 16),
+      ...of(['shop'], 5),
+    );
+    assert.deepEqual(staying(plan(backups, { dumps: 1 })), [20, 19, 16, 5]);
+    assert.deepEqual(staying(plan(backups, { dumps: 2 })), [28, 20, 19, 17, 16, 5]);
+    assert.deepEqual(
+      staying(plan(backups, { dumpsForDays: 1 })),
+      [20, 19, 16, 5],
+      'the newest of each goes by no rule',
+    );
+    assert.deepEqual(staying(plan(backups, { dumpPeriods: { yearly: 1 } })), [20, 19, 16, 5]);
+  });
+
   it('is a backup from which the beginning of the recovery window is reached', () => {
     const backups = made(28, 21, 14, 7, ...incremental(6, 5, 4), 0.5);
     assert.deepEqual(staying(plan(backups, { full: 1, walDays: 7 })), [7, 0.5]);

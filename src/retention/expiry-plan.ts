@@ -3,6 +3,7 @@ import type { RetentionSettings } from '../config/retention-settings.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { parseLsn } from '../postgres/lsn.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
+import { seriesOfDumps } from './dump-series.ts';
 import { hasPeriods, isGood, keepNewest, keepPeriods, keepYoung, Reasons } from './keep-rules.ts';
 import type { Dated, Reason } from './keep-rules.ts';
 import { parseInstant, type LocalOffset } from './periods.ts';
@@ -60,10 +61,11 @@ export function planExpiry(input: ExpiryInput): ExpiryPlan {
   for (const { backup } of dated) if (backup.keep) reasons.add(backup, 'keep', 'marked to be kept');
 
   applyPhysicalRules(physical, settings.physical, { nowMs, localOffset }, reasons);
-  applyDumpRules(dumps, settings.dumps, { nowMs, localOffset }, reasons);
+  const series = seriesOfDumps(dumps);
+  for (const alike of series) applyDumpRules(alike, settings.dumps, { nowMs, localOffset }, reasons);
   const windowFromMs = keepAnchors(physical, input, reasons);
   keepLast(physical, input.lackWal, 'backup', reasons);
-  keepLast(dumps, input.lackWal, 'dump', reasons);
+  for (const alike of series) keepLast(alike, input.lackWal, 'dump', reasons);
   if (!input.force) {
     refusePause(physical, [settings.physical.forMs, windowOf(settings)], nowMs, reasons);
     refusePause(dumps, [settings.dumps.forMs], nowMs, reasons);

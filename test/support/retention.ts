@@ -24,6 +24,9 @@ export interface MadeBackup {
   readonly bad?: boolean;
   readonly incarnation?: number;
   readonly timeline?: number;
+  /** Of a dump: what it is of. */
+  readonly databases?: readonly string[];
+  readonly schemaOnly?: boolean;
 }
 
 /** Where WAL was so many days before now. */
@@ -53,7 +56,19 @@ export function madeBackup(made: MadeBackup): BackupRecord {
     startSegment: isPhysical ? segment(startLsn) : '',
     stopSegment: isPhysical ? segment(lsn(endLsn - 1n)) : '',
     badPages: bad ? [{ path: 'base/5/1259', blocks: [7] }] : [],
+    ...(made.databases ? { dump: dumpOf(made.databases, made.schemaOnly === true) } : {}),
   });
+}
+
+function dumpOf(names: readonly string[], schemaOnly: boolean): NonNullable<BackupRecord['dump']> {
+  return {
+    format: 'custom',
+    databases: names.map((name, i) => ({ oid: 16_384 + i, name, sizeBytes: 0, encoding: 'UTF8' })),
+    globals: false,
+    content: schemaOnly ? 'schema' : 'all',
+    serverVersion: '15.18',
+    dumpVersion: '15.18',
+  };
 }
 
 const none = { hourly: undefined, daily: undefined, weekly: undefined, monthly: undefined, yearly: undefined };
