@@ -152,7 +152,7 @@ describe('what an administrator keeps', () => {
     assert.deepEqual(staying(plan(backups, { dumps: 1 })), [20, 19, 16, 5]);
     assert.deepEqual(staying(plan(backups, { dumps: 2 })), [28, 20, 19, 17, 16, 5]);
     assert.deepEqual(
-      staying(plan(backups, { dumpsForDays: 1 })),
+      staying(plan(backups, { dumpsForDays: 1 }, { force: true })),
       [20, 19, 16, 5],
       'the newest of each goes by no rule',
     );
