@@ -51,12 +51,13 @@ export function recoverableSpans(
 function betweenBarriers(range: WalRange): WalRange[] {
   const { barriers = [], ...whole } = range;
   const pieces: WalRange[] = [];
-  let rest: WalRange = whole;
+  let { startLsn, firstCommitTime } = whole;
   for (const { lsn, lastCommitTime } of barriers) {
-    pieces.push({ ...rest, endLsn: lsn, lastCommitTime });
-    rest = { ...rest, startLsn: lsn, firstCommitTime: undefined };
+    pieces.push({ ...whole, startLsn, endLsn: lsn, firstCommitTime, lastCommitTime });
+    startLsn = lsn;
+    firstCommitTime = undefined;
   }
-  return [...pieces, rest];
+  return [...pieces, { ...whole, startLsn, firstCommitTime }];
 }
 
 interface Reached {
