@@ -53,7 +53,7 @@ export function archiveForThreads(access: ClusterAccess): ArchiveWorkerData {
  */
 export async function asRepositoryOwner<T>(
   context: CliContext,
-  name: string,
+  name: string | undefined,
   action: (access: ClusterAccess) => Promise<T>,
 ): Promise<T> {
   const config = await context.cluster(name);

@@ -12,12 +12,13 @@ import {
   requireEmptyTablespaces,
   requireUnusedReplayed,
 } from '../restore/target-directory.ts';
-import { findBackup, openCluster, repositoryForThreads, type ClusterAccess } from './cluster-access.ts';
+import { asRepositoryOwner, findBackup, repositoryForThreads, type ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
 import { findOwner } from './file-owner.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { patroniRestoreCommandOf, patroniRestoreScript } from './patroni-scripts.ts';
 import type { PatroniWords } from './patroni-words.ts';
+import { becomeOwnerOf, giveDirectoryTo, ownerOf } from './privileges.ts';
 import { startProgress } from './progress.ts';
 import { describeDifference, planInPlace, type InPlace } from './restore-in-place.ts';
 
@@ -42,28 +43,26 @@ export interface PatroniRestore {
  * Patroni without.
  */
 export async function restoreForPatroni(order: PatroniOrder, context: CliContext): Promise<PatroniRestore> {
-  const { words } = order;
+  const { words, mappings } = order;
   const { directory } = words;
-  const access = await openCluster(context, words.cluster);
   const inPlace = words.delta && !isEmptyDirectory(directory);
   if (!inPlace) requireEmptyDirectory(directory, 'the directory');
-  const plan = await planFor(access, words, await order.request(access));
-  const place = inPlace
-    ? await planInPlace({
-        ...words,
-        plan,
-        store: access.store,
-        mappings: order.mappings,
-        configured: directory,
-        onlyPlan: false,
-      })
-    : undefined;
-  const tablespaces = place?.tablespaces ?? mapTablespaces(plan.backup, order.mappings);
+  const planned = await asRepositoryOwner(context, words.cluster, async (access) => {
+    const plan = await planFor(access, words, await order.request(access));
+    const over = { ...words, plan, store: access.store, mappings, configured: directory, onlyPlan: false };
+    return { access, plan, place: inPlace ? await planInPlace(over) : undefined };
+  });
+  const { access, plan, place } = planned;
+  const tablespaces = place?.tablespaces ?? mapTablespaces(plan.backup, mappings);
   if (!place) {
     requireEmptyTablespaces(tablespaces, directory);
     requireUnusedReplayed(plan.replayedTablespaces);
   }
   for (const warning of [...plan.warnings, ...(place?.warnings ?? [])]) context.stderr(`warning: ${warning}`);
+  // Patroni is not root; whoever tries it by hand may be.
+  const { repositoryDirectory } = access.config;
+  giveDirectoryTo(directory, ownerOf(repositoryDirectory));
+  becomeOwnerOf(repositoryDirectory);
   await write({ order, access, plan, place, tablespaces }, context);
   return { plan, directory };
 }

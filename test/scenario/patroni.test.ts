@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { SqlSession } from '../../src/connection/sql-session.ts';
 import { eventually } from '../support/eventually.ts';
+import { Receiver } from '../support/receiving-site.ts';
 import { missingForPatroni, PatroniSite, type PatroniMember } from '../support/patroni-site.ts';
 
 /*
@@ -109,6 +110,37 @@ describe('a cluster that Patroni manages', { skip: missing ?? false }, () => {
     old.start();
     await streams(old);
     await replayed(site, 7);
+  });
+
+  it('gets a replica that is there already written over only where it differs', async () => {
+    await old.stop();
+    const words = ['patroni', 'replica', 'main', '--scope=main', '--role=replica', `--datadir=${old.dataDirectory}`];
+    const follow = `--connstring=user=replicator host=127.0.0.1 port=${leader.port} dbname=postgres`;
+    const refused = old.run([...words, follow, '--json']);
+    assert.equal(refused.status, 2);
+    assert.equal((refused.json() as { error: { code: string } }).error.code, 'target-not-empty');
+    const done = old.run([...words, follow, '--keep_data=True', '--no_leader=True']);
+    assert.equal(done.status, 0, done.stderr);
+    assert.match(done.stdout, /is a replica made of .*, on timeline 2\n/);
+    old.start();
+    await streams(old);
+  });
+
+  it('is received from across a switchover, and archives on the next timeline', async () => {
+    const receiver = new Receiver(leader.configFile, []);
+    try {
+      await receiver.says(/receiving from .* on timeline 2/);
+      await leader.giveWayTo(old);
+      leader = await site.leader(leader);
+      assert.equal(leader, old);
+      await insert(leader, 'after the switchover');
+      await receiver.says(/timeline 3/);
+      assert.equal(await receiver.stop(), 0, receiver.stderr);
+    } finally {
+      await receiver.stop('SIGKILL');
+    }
+    const check = leader.run(['check', 'main']);
+    assert.equal(check.status, 0, `${check.stdout}${check.stderr}`);
   });
 
   it('is recovered to before the failover and to after it', async () => {

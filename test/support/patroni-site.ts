@@ -196,6 +196,8 @@ bootstrap:
     loop_wait: 1
     retry_timeout: 3
     maximum_lag_on_failover: 1048576
+    # The receiver's.
+    ignore_slots: [{name: pgrecall_main, type: physical}]
     postgresql:
       use_pg_rewind: true
       use_slots: true
@@ -213,7 +215,7 @@ ${method}postgresql:
   pg_hba:
     - local all all trust
     - host all all 127.0.0.1/32 trust
-    - host replication replicator 127.0.0.1/32 trust
+    - host replication all 127.0.0.1/32 trust
   parameters:
     unix_socket_directories: ${this.directory}
     archive_mode: 'on'
@@ -270,6 +272,16 @@ ${method}postgresql:
     for (const stopped of this.#stopped.splice(0)) kill(stopped);
     await eventually('the server is gone', () => pid === undefined || !existsSync(`/proc/${pid}`));
     this.#patroni = undefined;
+  }
+
+  /** This member, which is the primary, gives way to another in good order. */
+  async giveWayTo(next: PatroniMember): Promise<void> {
+    const answer = await fetch(`http://127.0.0.1:${this.#restPort}/switchover`, {
+      method: 'POST',
+      body: JSON.stringify({ leader: this.name, candidate: next.name }),
+      signal: AbortSignal.timeout(60_000),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
   }
 
   /** Patroni stops its server with it. */
