@@ -3,11 +3,12 @@ import { holdsPassword } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ChosenEntries } from '../logical/choose-entries-plan.ts';
 import { loadGlobals, prepareGlobals } from '../logical/load-globals.ts';
-import { checkRestoreOptions, checkScript, chooseSource, type LoadRights } from '../logical/load-arguments.ts';
+import { checkRestoreOptions, checkScript, chooseSource, type MappedRights } from '../logical/load-arguments.ts';
 import { qualifiedTag, type LoadEntry } from '../logical/load-entry.ts';
 import { findEarlierLoads, type EarlierLoad } from '../logical/load-notes.ts';
 import { checkTarget, type LoadTarget } from '../logical/load-target.ts';
 import { loadDump } from '../logical/load.ts';
+import { parseRoleMap } from '../logical/map-roles.ts';
 import { planLoad, prepareLoad, type PreparedLoad } from '../logical/prepare-load.ts';
 import type { BackupRecord } from '../repository/backup-record.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
@@ -56,7 +57,7 @@ export const runLoad: RunCommand = async (arguments_, context) => {
     create: flagOption(options, 'create'),
     force: flagOption(options, 'force'),
   };
-  const prepared = await prepareLoad({ cluster, record, dump, source, only, request });
+  const prepared = await prepareLoad({ cluster, record, dump, source, only, map: rights.map, request });
   if (isPlan) {
     showLoadPlan(record, await planLoad(prepared, rights, globals), context);
     return 0;
@@ -85,7 +86,7 @@ interface Carried {
   readonly cluster: ClusterRepository;
   readonly record: BackupRecord;
   readonly prepared: PreparedLoad;
-  readonly rights: LoadRights;
+  readonly rights: MappedRights;
   readonly jobs: number;
   readonly rest: readonly string[];
   readonly config: Pick<ClusterConfig, 'pgBin' | 'stateDirectory'>;
@@ -157,13 +158,14 @@ async function findDump(cluster: ClusterRepository, wanted: string): Promise<Bac
   );
 }
 
-function readRights(options: Options): LoadRights {
+function readRights(options: Options): MappedRights {
   const isLeftOut = (name: string, variable: string): boolean =>
     options[name] === false || flagOption(options, variable);
   return {
     noOwner: isLeftOut('owner', 'noOwner'),
     noPrivileges: isLeftOut('privileges', 'noPrivileges'),
     role: textOption(options, 'role'),
+    map: parseRoleMap(listOption(options, 'owner')),
   };
 }
 

@@ -21,7 +21,7 @@ const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpE
   {
     pattern: /role "(.+)" does not exist/m,
     hint: ([, role = '']) =>
-      `CREATE ROLE "${role}" in the target first, or leave owners and privileges out: -- --no-owner --no-privileges (not of a plain dump)`,
+      `CREATE ROLE "${role}" in the target first, or load the globals, too (--globals), name another role (--owner), or leave owners and privileges out: --no-owner --no-privileges (not of a plain dump)`,
   },
   {
     pattern: /extension "(.+)" is not available|could not open extension control file ".*\/(.+)\.control"/m,
@@ -47,7 +47,7 @@ const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpE
   },
   {
     pattern: /permission denied|must be (?:owner|superuser|member)/m,
-    hint: () => 'connect as the owner of the database or as a superuser, or leave owners out: -- --no-owner',
+    hint: () => 'connect as the owner of the database or as a superuser, or leave owners out: --no-owner',
   },
   {
     pattern: /password authentication failed|no password supplied/m,

@@ -1,5 +1,8 @@
 import { nameOf, sqlWords, type SqlWord } from './sql-words.ts';
 
+/** The entries of a table of contents in whose definition roles are named. */
+export const namingRoles: ReadonlySet<string> = new Set(['ACL', 'DEFAULT ACL', 'POLICY']);
+
 /** After these a role is named, in what pg_dump writes of privileges and policies. */
 const before = new Set(['TO', 'FROM', 'ROLE', 'AUTHORIZATION', 'USER']);
 /** Where a role may stand these do, too. */

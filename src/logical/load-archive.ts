@@ -21,7 +21,8 @@ export async function loadArchive(
   files: ReadonlyMap<string, StoredEntry>,
   place: LoadPlace,
 ): Promise<void> {
-  const fromFiles = format === 'directory' || options.jobs > 1;
+  // The table of contents of a tar archive cannot be changed on its way: its size stands before it.
+  const fromFiles = format === 'directory' || options.jobs > 1 || (format === 'tar' && options.rights.map.size > 0);
   if (!fromFiles && options.entries === undefined) {
     await restore(options, place, { format, listFile: undefined, feed: only(files) });
     return;
@@ -57,7 +58,8 @@ async function loadFiles(
 ): Promise<void> {
   const { cluster, request, onProgress, say, jobs, entries } = options;
   const directory = join(parent, 'dump');
-  const written = { cluster, files: wantedFiles(files, entries), directory, signal: request.signal, onProgress };
+  const { map } = options.rights;
+  const written = { cluster, files: wantedFiles(files, entries), directory, signal: request.signal, onProgress, map };
   if (format === 'tar') await writeTarMembers(written);
   else await writeDumpFiles(written);
   say(

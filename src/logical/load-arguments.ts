@@ -1,4 +1,5 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { RoleMap } from './map-roles.ts';
 import type { DumpFacts, DumpedDatabase, DumpFormat } from '../repository/dump-facts.ts';
 
 /** What decides where a dump goes and where it comes from; one letter, or words that end or go on with `=`. */
@@ -37,6 +38,11 @@ export interface LoadRights {
   readonly noPrivileges: boolean;
   /** `SET ROLE` before anything is made. */
   readonly role: string | undefined;
+}
+
+export interface MappedRights extends LoadRights {
+  /** Roles that are called otherwise at the target, as owners and where something is granted to them. */
+  readonly map: RoleMap;
 }
 
 export interface RestoreCommand {
@@ -100,7 +106,7 @@ export function chooseSource(
 /** Throws `usage` for what cannot be asked of a plain dump, and for one that would not stay in the database that it is loaded into. */
 export function checkScript(
   { options = [] }: DumpFacts,
-  asked: { readonly jobs: number; readonly only: readonly string[]; readonly rights: LoadRights },
+  asked: { readonly jobs: number; readonly only: readonly string[]; readonly rights: MappedRights },
 ): void {
   const creating = options.find((word) => /^(?:--cr|-[abBcCEnNOsStTvxwW]*C)/.test(word));
   if (creating !== undefined) {
@@ -115,12 +121,13 @@ export function checkScript(
       hint: 'dump in another format to load in parallel',
     });
   }
-  const { noOwner, noPrivileges, role } = asked.rights;
+  const { noOwner, noPrivileges, role, map } = asked.rights;
   const chosen = [
     ...(asked.only.length > 0 ? ['--only'] : []),
     ...(noOwner ? ['--no-owner'] : []),
     ...(noPrivileges ? ['--no-privileges'] : []),
     ...(role === undefined ? [] : ['--role']),
+    ...(map.size > 0 ? ['--owner'] : []),
   ];
   if (chosen.length === 0) return;
   throw new PgrecallError(

@@ -1,9 +1,21 @@
-import { linkSync, mkdirSync, openSync, closeSync, statfsSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { assert, hasCode, PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
 import { TarReader } from '../tar/tar-reader.ts';
+import type { RoleMap } from './map-roles.ts';
+import { mapArchiveRoles } from './toc-mapper.ts';
 import { readDumpFile } from './read-dump.ts';
 
 export interface WrittenFiles {
@@ -13,6 +25,8 @@ export interface WrittenFiles {
   readonly directory: string;
   readonly signal: AbortSignal;
   readonly onProgress: (bytes: number) => void;
+  /** Other names for roles in the table of contents. */
+  readonly map: RoleMap;
 }
 
 /** Writes files of a dump where pg_restore can seek in them. Throws `disk-full` before it begins where there is no room. */
@@ -22,7 +36,9 @@ export async function writeDumpFiles(written: WrittenFiles): Promise<void> {
   for (const [name, file] of files) {
     assert(isOurName(name), 'a file of a dump whose name is none of ours');
     using output = new OutputFile(join(directory, name));
-    for await (const bytes of readDumpFile(cluster, file)) advance(written, bytes, output);
+    const stored = readDumpFile(cluster, file);
+    const mapped = written.map.size > 0 && /^(?:toc\.dat|dump\.custom)$/.test(name);
+    for await (const bytes of mapped ? mapArchiveRoles(stored, written.map) : stored) advance(written, bytes, output);
   }
 }
 
@@ -54,12 +70,23 @@ export async function writeTarMembers(written: WrittenFiles): Promise<void> {
       advance(written, bytes);
     }
     reader.finish();
+    output?.[Symbol.dispose]();
+    if (written.map.size > 0) await mapTocFile(join(directory, 'toc.dat'), written.map);
   } catch (error) {
     if (hasCode(error, 'decode')) throw notOfPgDump(error.message);
     throw error;
   } finally {
     output?.[Symbol.dispose]();
   }
+}
+
+async function mapTocFile(path: string, map: RoleMap): Promise<void> {
+  const original = `${path}.original`;
+  renameSync(path, original);
+  using output = new OutputFile(path);
+  const pieces = createReadStream(original) as AsyncIterable<Buffer>;
+  for await (const bytes of mapArchiveRoles(pieces, map)) output.write(bytes);
+  rmSync(original);
 }
 
 function advance({ signal, onProgress }: WrittenFiles, bytes: Uint8Array, output?: OutputFile): void {

@@ -6,9 +6,10 @@ import type { StoredEntry } from '../repository/manifest.ts';
 import type { ClientPrograms } from '../server/client-programs.ts';
 import type { ClientEnding } from './client-process.ts';
 import { feedClient } from './feed-client.ts';
-import type { LoadRights } from './load-arguments.ts';
+import type { MappedRights } from './load-arguments.ts';
 import type { LoadEntry } from './load-entry.ts';
 import type { LoadTarget, LoadTargetRequest } from './load-target.ts';
+import { mapArchiveRoles } from './toc-mapper.ts';
 import { readDumpFile } from './read-dump.ts';
 
 /* What loading a script and loading an archive have in common. */
@@ -26,7 +27,7 @@ export interface LoadOptions {
   readonly jobs: number;
   /** Those of the table of contents that are wanted; everything where it is not said. */
   readonly entries?: readonly LoadEntry[];
-  readonly rights: LoadRights;
+  readonly rights: MappedRights;
   /** More of pg_restore's own options. */
   readonly options: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -41,10 +42,12 @@ export interface LoadOptions {
 
 /** A file of the dump, as it is fed to a program. */
 export async function* countedBytes(
-  { cluster, onProgress }: LoadOptions,
+  { cluster, onProgress, rights, format }: LoadOptions,
   file: StoredEntry,
 ): AsyncGenerator<Uint8Array> {
-  for await (const bytes of readDumpFile(cluster, file)) {
+  const stored = readDumpFile(cluster, file);
+  const mapped = rights.map.size > 0 && format === 'custom';
+  for await (const bytes of mapped ? mapArchiveRoles(stored, rights.map) : stored) {
     yield bytes;
     onProgress(bytes.length);
   }

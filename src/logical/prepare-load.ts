@@ -4,10 +4,11 @@ import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
 import { parseDatabaseLocale, type DatabaseLocale } from './database-locale.ts';
 import type { ChosenEntries } from './choose-entries-plan.ts';
 import type { GlobalsPlan } from './globals-plan.ts';
-import type { LoadRights } from './load-arguments.ts';
+import type { MappedRights } from './load-arguments.ts';
 import type { LoadEntry } from './load-entry.ts';
 import type { PlannedLoad } from './load-plan.ts';
 import { connectBeside, connectTo, examineTarget, type LoadTarget, type LoadTargetRequest } from './load-target.ts';
+import { checkRoleMap, mapEntryRoles, type RoleMap } from './map-roles.ts';
 import { readTableOfContents, type TableOfContents } from './read-toc.ts';
 import { selectEntries } from './select-entries.ts';
 import { findLacking, type TargetLacks } from './target-lacks.ts';
@@ -33,20 +34,27 @@ export interface PrepareLoad {
   readonly dump: DumpFacts;
   readonly source: DumpedDatabase;
   readonly only: readonly string[];
+  readonly map: RoleMap;
   readonly request: Omit<LoadTargetRequest, 'locale'>;
 }
 
 /** Looks at dump and target, and changes nothing. Throws `connection`, `dump-contents`, `object-unknown`, `objects-lacking`. */
 export async function prepareLoad(prepare: PrepareLoad): Promise<PreparedLoad> {
-  const { cluster, record, dump, source, only } = prepare;
+  const { cluster, record, dump, source, only, map } = prepare;
   const { signal } = prepare.request;
   const isScript = dump.format === 'plain';
   const toc = isScript ? undefined : await readTableOfContents(cluster, { id: record.id, dump, source, signal });
+  if (toc) checkRoleMap(map, rolesOf(toc));
   const request = { ...prepare.request, locale: localeOf(source, toc) };
   const target = await examineTarget(request);
   const chosen = toc && only.length > 0 ? await selectEntries(only, toc.entries, target, request) : undefined;
   const entries = chosen ? toc?.entries.filter(({ dumpId }) => chosen.ids.has(dumpId)) : toc?.entries;
   return { dump, source, request, target, toc, chosen, entries };
+}
+
+function rolesOf({ entries, largeObjectOwners }: TableOfContents): ReadonlySet<string> {
+  const named = entries.flatMap(({ owner, grantees }) => (owner === undefined ? grantees : [owner, ...grantees]));
+  return new Set([...named, ...largeObjectOwners]);
 }
 
 /** A plain dump tells the encoding alone. */
@@ -57,12 +65,12 @@ function localeOf({ encoding }: DumpedDatabase, toc: TableOfContents | undefined
 /** What the target has of it, and what it lacks. Changes nothing. */
 export async function planLoad(
   prepared: PreparedLoad,
-  rights: LoadRights,
+  rights: MappedRights,
   globals: GlobalsPlan | undefined,
 ): Promise<PlannedLoad> {
   const { dump, source, request, target, chosen, entries } = prepared;
   const { create, force } = request;
-  const lacks = without(await lookForNamed(prepared), globals);
+  const lacks = without(await lookForNamed(prepared, rights), globals);
   const there = entries && !target.empty ? await findThere(entries, request) : [];
   const sourceLocale = request.locale;
   return { dump, source, sourceLocale, target, create, force, rights, entries, chosen, globals, lacks, there };
@@ -80,9 +88,13 @@ function without(lacks: TargetLacks | undefined, globals: GlobalsPlan | undefine
   };
 }
 
-async function lookForNamed({ toc, chosen, entries, request }: PreparedLoad): Promise<TargetLacks | undefined> {
-  if (!toc || !entries) return undefined;
-  const largeObjectOwners = chosen ? [] : toc.largeObjectOwners;
+async function lookForNamed(
+  { toc, chosen, entries: named, request }: PreparedLoad,
+  rights: MappedRights,
+): Promise<TargetLacks | undefined> {
+  if (!toc || !named) return undefined;
+  const entries = named.map((entry) => mapEntryRoles(entry, rights.map));
+  const largeObjectOwners = chosen ? [] : [...toc.largeObjectOwners].map((name) => rights.map.get(name) ?? name);
   await using session = await connectBeside(request);
   return await findLacking(session, {
     owners: distinct([...entries.map(({ owner }) => owner), ...largeObjectOwners]),

@@ -1,7 +1,7 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { DumpFacts, DumpedDatabase } from '../repository/dump-facts.ts';
-import { findGrantedRoles } from './granted-roles.ts';
+import { findGrantedRoles, namingRoles } from './granted-roles.ts';
 import { listContents } from './list-contents.ts';
 import { isLargeObject, isSetting, type LoadEntry } from './load-entry.ts';
 import type { TocHeader } from './toc-header.ts';
@@ -49,15 +49,13 @@ export async function readTableOfContents(
           return;
         }
         const { definition, dropStatement: _drop, copyStatement: _copy, ...kept } = entry;
-        entries.push({ ...kept, grantees: naming.has(entry.kind) ? granteesOf(definition) : [] });
+        entries.push({ ...kept, grantees: namingRoles.has(entry.kind) ? granteesOf(definition) : [] });
       },
     },
   );
   if (!header) throw new PgrecallError('dump-contents', `the dump ${id} has no table of contents`);
   return { header, entries, largeObjectEntries, largeObjectOwners, createDatabase };
 }
-
-const naming = new Set(['ACL', 'DEFAULT ACL', 'POLICY']);
 
 function granteesOf(definition: string | undefined): readonly string[] {
   return [...new Set([...findGrantedRoles(definition ?? '')].map(({ name }) => name))];

@@ -62,12 +62,19 @@ export class TocReader {
 
   /** One that is none is undefined. */
   text(): string | undefined {
+    const bytes = this.rawText();
+    return bytes && this.#decoder.decode(bytes);
+  }
+
+  /** Its bytes. */
+  rawText(): Buffer | undefined {
     const length = this.int();
     if (length === -1) return undefined;
     if (length < 0 || length > maxTextBytes) {
       this.fail(`a text of ${length} bytes, where at most ${maxTextBytes} are read,`);
     }
-    return this.#decoder.decode(this.bytes(length));
+    const bytes = this.bytes(length);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
   /** Where a table's rows begin in a custom archive. */

@@ -70,7 +70,7 @@ describe('of a dump', () => {
     {
       await using session = await server.session();
       await session.query('CREATE DATABASE shop');
-      await session.query('CREATE ROLE clerk');
+      await session.query('CREATE ROLE clerk; CREATE ROLE boss SUPERUSER; CREATE ROLE "배달 ""원"""');
     }
     {
       await using session = await server.session('shop');
@@ -170,6 +170,45 @@ describe('of a dump', () => {
     assert.equal(await count('live', "film WHERE m = 'b'"), 500);
   });
 
+  for (const [format, ...jobs] of [
+    ['custom'],
+    ['custom', '--jobs', '2'],
+    ['directory'],
+    ['tar'],
+    ['tar', '--jobs', '2'],
+  ] as const) {
+    it(`(${[format, ...jobs].join(' ')}) what belongs or is granted to one role goes to another, and nothing else changes`, async () => {
+      const database = `mapped ${format} ${jobs.join(' ')}`;
+      const words = ['--create', '--owner', 'clerk=배달 "원"', '--owner', 'postgres=boss', ...jobs];
+      const done = load(format, database, ...words);
+      assert.equal(done.status, 0, done.stderr);
+      await using session = await server.session(database);
+      const [row] = await session.query(
+        `SELECT (SELECT array_agg(DISTINCT tableowner) FROM pg_tables WHERE schemaname IN ('public', 'other')) AS owners,
+                (SELECT relacl::text FROM pg_class WHERE relname = 'film_id_seq') AS granted,
+                (SELECT defaclacl::text FROM pg_default_acl) AS by_default,
+                (SELECT count(*)::int FROM film) AS films`,
+      );
+      assert.deepEqual(row, {
+        owners: '{boss}',
+        granted: String.raw`{boss=rwU/boss,"\"배달 \"\"원\"\"\"=U/boss"}`,
+        by_default: String.raw`{"\"배달 \"\"원\"\"\"=r/boss"}`,
+        films: 500,
+      });
+      const all = (await found(database)).filter((what) => !what.startsWith('granted'));
+      assert.deepEqual(
+        all,
+        (await found('shop')).filter((what) => !what.startsWith('granted')),
+      );
+    });
+  }
+
+  it('a role that nothing belongs to is not mapped', () => {
+    const absent = error(load('custom', 'refused', '--create', '--owner', 'clark=boss'));
+    assert.equal(absent.code, 'object-unknown');
+    assert.match(absent.hint, /did you mean "clerk"/);
+  });
+
   it('names are found as they are, and in quotes as SQL has them', async () => {
     const name = `other."a.b ""c""\n고객"`;
     const plain = `other.a.b "c"\n고객`;
@@ -194,7 +233,7 @@ describe('of a dump', () => {
       assert.equal(lacking.code, 'objects-lacking');
       assert.match(lacking.hint, /--only 'public\.film'/);
     }
-    for (const word of ['--only=film', '--no-owner', '--no-privileges', '--role=clerk']) {
+    for (const word of ['--only=film', '--no-owner', '--no-privileges', '--role=clerk', '--owner=clerk=boss']) {
       const script = error(load('plain', 'refused', '--create', word));
       assert.equal(script.code, 'usage');
       assert.match(script.message, /a plain dump has no table of contents/);
