@@ -316,6 +316,7 @@ export const commands: readonly CommandSpec[] = [
         repeatable: true,
       },
       { flags: '--globals', help: 'make the roles and tablespaces of the dump first, as far as they are not there' },
+      { flags: '--owner <old=new>', help: 'what belongs or is granted to this role goes to another', repeatable: true },
       { flags: '--no-owner', help: 'everything belongs to the role that loads' },
       { flags: '--no-privileges', help: 'nothing is granted to anybody' },
       { flags: '--role <name>', help: 'SET ROLE before anything is made' },
