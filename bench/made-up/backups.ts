@@ -42,7 +42,7 @@ const dataDirectory = {
   flags: 0,
 } as const;
 
-function makeUpRecord(run: Run, overall: number, place: number): BackupRecord {
+export function makeUpRecord(run: Run, overall: number, place: number): BackupRecord {
   const number = segmentNumber(run.first + BigInt(overall - run.firstOverall));
   const last = segmentNumber(number + BigInt(segmentsOfBackup - 1));
   const startLsn = segmentStart(number, segmentBytes);

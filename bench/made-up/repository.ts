@@ -46,7 +46,8 @@ export async function makeUpRepository(options: MadeUpOptions): Promise<void> {
   writeConfiguration(directory, repositoryDirectory, passphrase);
 }
 
-function writeConfiguration(directory: string, repository: string, passphrase: string | undefined): void {
+/** `directory`: where it goes. */
+export function writeConfiguration(directory: string, repository: string, passphrase: string | undefined): void {
   const lines = [`repository = ${JSON.stringify(repository)}`];
   if (passphrase !== undefined) {
     const passphraseFile = join(directory, 'passphrase');
