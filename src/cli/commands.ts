@@ -1,5 +1,6 @@
 import type { CommandSpec, OptionSpec } from './command.ts';
 import { patroniCommands } from './patroni-commands.ts';
+import { recoverCommands } from './recover-commands.ts';
 import { standbyCommands } from './standby-commands.ts';
 import { standbySwitchCommands } from './standby-switch-commands.ts';
 
@@ -185,6 +186,7 @@ export const commands: readonly CommandSpec[] = [
     ],
     load: async () => (await import('./restore.ts')).runRestore,
   },
+  ...recoverCommands({ targets, jobs }),
   {
     name: 'resume',
     group: 'Recovery',

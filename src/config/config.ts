@@ -34,6 +34,8 @@ export interface ClusterConfig {
   readonly dataDirectory: string | undefined;
   readonly pgBin: string | undefined;
   readonly slot: string | undefined;
+  /** Of a recovered cluster; each must give true. */
+  readonly assertions: readonly string[];
   readonly repositoryDirectory: string;
   readonly passphraseSource: PassphraseSource;
   /** Asks the source. Throws `config-invalid` where that fails. */
@@ -145,6 +147,7 @@ function makeCluster(file: string, name: string, table: Table, options: LoadConf
     dataDirectory: value('data_directory'),
     pgBin: value('pg_bin'),
     slot: value('slot'),
+    assertions: readTexts(file, 'assertions', table['assertions']),
     repositoryDirectory,
     passphraseSource,
     passphrase: async () => readPassphrase(passphraseSource),
@@ -188,6 +191,13 @@ function readOption(file: string, table: Table, option: OptionName, options: Loa
     });
   }
   return resolve(dirname(file), value);
+}
+
+function readTexts(file: string, option: OptionName, value: unknown): readonly string[] {
+  if (value === undefined) return [];
+  const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (texts.every((text): text is string => typeof text === 'string' && text.trim() !== '')) return texts;
+  throw new PgrecallError('config-invalid', `"${file}": ${option} is not a list of texts in quotes`);
 }
 
 function isPath(option: OptionName): boolean {

@@ -7,7 +7,7 @@ export interface OptionDefinition {
   /** As in the file. */
   readonly name: string;
   readonly scope: 'top' | 'cluster' | 'both';
-  readonly type: 'text' | 'path' | 'number';
+  readonly type: 'text' | 'texts' | 'path' | 'number';
   readonly help: string;
 }
 
@@ -26,6 +26,12 @@ const definitions = [
   { name: 'data_directory', scope: 'cluster', type: 'path', help: 'the cluster’s data directory on this machine' },
   { name: 'pg_bin', scope: 'cluster', type: 'path', help: 'directory of postgres and pg_ctl' },
   { name: 'slot', scope: 'cluster', type: 'text', help: 'replication slot of the receiver' },
+  {
+    name: 'assertions',
+    scope: 'cluster',
+    type: 'texts',
+    help: 'SQL that must give true of a cluster that was recovered: ["SELECT count(*) > 0 FROM t"]',
+  },
   { name: 'keep_full', scope: 'both', type: 'number', help: 'full backups that stay: the newest so many' },
   {
     name: 'keep_differential',

@@ -112,6 +112,9 @@ export const catalogue = define({
   'delta-target': { kind: 'usage', hint: 'name a directory of the same cluster, or an empty one' },
   'database-unknown': { kind: 'usage', hint: 'pgrecall show lists the databases of a backup' },
   'recovery-failed': { kind: 'failed' },
+  'recovery-unfinished': { kind: 'failed', hint: 'pgrecall recover CLUSTER --status says how far it is' },
+  'keep-failed': { kind: 'failed' },
+  'standby-connected': { kind: 'failed', hint: 'stop them first, or say --ignore-standbys' },
 
   // standbys
   'port-taken': { kind: 'failed' },

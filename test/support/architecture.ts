@@ -34,6 +34,7 @@ const ranks: Readonly<Record<string, number>> = {
   standby: 5,
   export: 6,
   demo: 6,
+  recover: 6,
   cli: 7,
 };
 

@@ -1,0 +1,176 @@
+import { statfsSync } from 'node:fs';
+import { join, dirname } from 'node:path';
+import { checkIncarnation } from '../backup/check-server.ts';
+import { readControlFile } from '../backup/read-control-file.ts';
+import { SqlSession } from '../connection/sql-session.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import type { ControlFile } from '../postgres/control-file.ts';
+import type { RecoverFacts } from '../recover/recover-plan.ts';
+import { journalDirectory } from '../recover/recovery-journal.ts';
+import { presentTablespaces, requireNobodyThere } from '../restore/delta-target.ts';
+import { planTargetIn } from '../restore/plan-target.ts';
+import type { RestorePlan } from '../restore/restore-plan.ts';
+import { describeTarget, type RecoveryRequest } from '../restore/target.ts';
+import { describeUnarchived, findUnarchivedWal } from '../restore/unarchived-wal.ts';
+import { findDebianCluster } from '../server/find-configuration.ts';
+import { findProgram } from '../server/as-owner.ts';
+import { findHowStarted, type StartedBy } from '../server/how-started.ts';
+import { readPostmasterPid } from '../server/postmaster-pid.ts';
+import { findPrograms } from '../server/programs.ts';
+import { isServerRunning } from '../server/running.ts';
+import { readServerCommand } from '../server/server-command.ts';
+import type { InterruptedServer } from '../server/stop-and-start.ts';
+import { pushLeftWal } from '../standby/left-wal.ts';
+import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
+import type { CliContext } from './context.ts';
+import { formatBytes } from './format.ts';
+import type { RecoverPlace } from './recover-place.ts';
+import type { RecoverWords } from './recover-words.ts';
+import { findServer } from './watched-server.ts';
+
+const stopTimeoutMs = 600_000;
+/** Until it recovers; how far it is is watched otherwise. */
+const startTimeoutMs = 2000;
+
+/** What is known before anything is touched. */
+export interface LookedAt {
+  readonly control: ControlFile;
+  readonly server: InterruptedServer;
+  readonly wasRunning: boolean;
+  readonly plan: RestorePlan;
+  readonly facts: RecoverFacts;
+}
+
+/** Refuses what cannot be, before anything is touched. With `onlyPlan` the repository is not written to either. */
+export async function look(
+  place: RecoverPlace,
+  words: RecoverWords,
+  request: RecoveryRequest,
+  context: CliContext,
+): Promise<LookedAt> {
+  const { directory, config } = place;
+  const { control } = readControlFile(directory);
+  const wasRunning = isServerRunning(directory);
+  if (!wasRunning) requireNobodyThere(directory);
+  else if (!words.ignoreStandbys) await place.asOwner(async () => refuseFollowers(place, context));
+  const server = await findOutServer(place, control.postgresMajor, words, context);
+  return asRepositoryOwner(context, words.cluster, async (access) => {
+    checkIncarnation(config.name, access.incarnation, control, directory);
+    // What is archived already is not enough to tell whether a late target can be reached.
+    if (!words.onlyPlan) await takeWal(access, directory, control, context.signal);
+    const unarchived = await findUnarchivedWal(directory, access.store);
+    const plan = await planRecoverTarget(access, request, words.backup);
+    requireSpace(place, plan);
+    const facts: RecoverFacts = {
+      directory,
+      keptAt: journalDirectory(directory),
+      tablespaces: [...presentTablespaces(directory).values()],
+      wasRunning,
+      startedBy: describeStart(server.startedBy),
+      backup: plan.backup.id,
+      target: describeTarget(plan.request),
+      delta: words.delta,
+      toTheEnd: request.target.kind === 'latest',
+      assertions: config.assertions.length,
+      unarchived: unarchived.map(describeUnarchived),
+    };
+    return { control, server, wasRunning, plan, facts };
+  });
+}
+
+/** Throws `target-unreachable`. */
+export async function planRecoverTarget(
+  { cluster, incarnation, store }: ClusterAccess,
+  request: RecoveryRequest,
+  wanted: string | undefined,
+): Promise<RestorePlan> {
+  const backups = (await cluster.listBackups()).filter((backup) => backup.incarnation === incarnation.number);
+  const named = wanted === undefined ? undefined : findBackup(backups, wanted);
+  return planTargetIn(store, { backups, named, request });
+}
+
+/** What only the directory has, into the repository; names of what was stored. */
+export async function takeWal(
+  access: ClusterAccess,
+  directory: string,
+  control: Pick<ControlFile, 'timeline'>,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { stored } = await pushLeftWal(access.store, join(directory, 'pg_wal'), control.timeline, signal);
+  return stored;
+}
+
+/** Throws `standby-connected`. */
+async function refuseFollowers({ directory, config }: RecoverPlace, { env }: CliContext): Promise<void> {
+  const { uri } = findServer(directory, { connection: config.connection, env });
+  await using session = await SqlSession.connect(uri, { applicationName: 'pgrecall recover' });
+  const found = await session.query<{ name: string; address: string | null }>(
+    "SELECT application_name AS name, client_addr::text AS address FROM pg_stat_replication WHERE state <> 'backup'",
+  );
+  if (found.length === 0) return;
+  const names = found.map(({ name, address }) => `"${name}"${address === null ? '' : ` at ${address}`}`).join(', ');
+  throw new PgrecallError('standby-connected', `${found.length} standbys or receivers follow this server: ${names}`, {
+    hint: 'after the recovery they do not fit any more: stop them, or say --ignore-standbys; nothing was changed',
+    details: { followers: found },
+  });
+}
+
+async function findOutServer(
+  { directory, config }: RecoverPlace,
+  major: number,
+  words: RecoverWords,
+  { env }: CliContext,
+): Promise<InterruptedServer> {
+  const { pgBin, stateDirectory } = config;
+  const programs = await findPrograms({ major, env, ...(pgBin === undefined ? {} : { pgBin }) });
+  const fallbackLog = join(stateDirectory, 'server.log');
+  const pid = isServerRunning(directory) ? readPostmasterPid(directory)?.pid : undefined;
+  const startedBy =
+    pid === undefined
+      ? howItWouldBeStarted(directory, programs.postgres, fallbackLog, env)
+      : await findHowStarted({ dataDirectory: directory, pid, env, fallbackLog });
+  return {
+    ...{ dataDirectory: directory, startedBy, programs, startTimeoutMs },
+    stopTimeoutMs: words.timeoutMs ?? stopTimeoutMs,
+  };
+}
+
+/** One that is stopped: by Debian's tools where they know it, else with the command line of its last start. */
+function howItWouldBeStarted(directory: string, postgres: string, logFile: string, env: NodeJS.ProcessEnv): StartedBy {
+  const debian = findDebianCluster(directory, env);
+  const program = findProgram('pg_ctlcluster', env);
+  if (debian && program !== undefined) {
+    return { kind: 'pg_ctlcluster', program, version: debian.version, name: debian.name };
+  }
+  const last = readServerCommand(directory);
+  const [first, , ...rest] = last?.arguments ?? [];
+  const words = first === '-D' ? rest : (last?.arguments ?? []);
+  return { kind: 'command', command: { program: last?.program ?? postgres, arguments: words }, env: {}, logFile };
+}
+
+function describeStart(startedBy: StartedBy): string {
+  switch (startedBy.kind) {
+    case 'systemd':
+      return `systemctl stop ${startedBy.unit}`;
+    case 'pg_ctlcluster':
+      return `cluster ${startedBy.version}/${startedBy.name} of pg_ctlcluster`;
+    case 'command':
+      return 'pg_ctl stop -m fast';
+  }
+}
+
+/** Old and new directory lie side by side for a while. Throws `disk-full`. */
+function requireSpace({ directory }: RecoverPlace, { backup }: RestorePlan): void {
+  const { bavail, bsize } = statfsSync(dirname(directory));
+  const free = bavail * bsize;
+  // Where tablespaces have disks of their own this asks for more than is needed, by what they take.
+  if (backup.tablespaces.length > 0 || free >= backup.sizeBytes) return;
+  throw new PgrecallError(
+    'disk-full',
+    `beside "${directory}" ${formatBytes(free)} are free, and ${backup.id} takes ${formatBytes(backup.sizeBytes)}`,
+    {
+      hint: 'the old directory is kept until --forget: make room for both; nothing was changed',
+      details: { freeBytes: free, neededBytes: backup.sizeBytes },
+    },
+  );
+}

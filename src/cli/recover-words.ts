@@ -1,0 +1,87 @@
+import { realpathSync } from 'node:fs';
+import type { ClusterConfig } from '../config/config.ts';
+import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { formatLsn } from '../postgres/lsn.ts';
+import { parseTarget, type RecoveryRequest, type TargetOptions } from '../restore/target.ts';
+import { formatTimestamp } from '../wal/transaction-time.ts';
+import type { CommandArguments } from './command.ts';
+import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
+
+const actions = ['continue', 'undo', 'forget', 'status'] as const;
+
+export interface RecoverWords {
+  readonly cluster: string;
+  readonly action: 'begin' | (typeof actions)[number];
+  /** `undefined` where none was named. */
+  readonly request: RecoveryRequest | undefined;
+  readonly backup: string | undefined;
+  readonly onlyPlan: boolean;
+  readonly yes: boolean;
+  readonly pause: boolean;
+  readonly delta: boolean;
+  readonly ignoreStandbys: boolean;
+  readonly port: number | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly jobs: number | undefined;
+}
+
+/** Throws `usage`. */
+export function readRecoverWords(arguments_: CommandArguments): RecoverWords {
+  const { options } = arguments_;
+  const given = actions.filter((action) => flagOption(options, action));
+  const [first, second] = given;
+  const action: RecoverWords['action'] = first ?? 'begin';
+  if (second !== undefined) throw new PgrecallError('usage', `--${action} and --${second} exclude each other`);
+  const hasTarget = Object.keys(options).some((name) => name.startsWith('target') && options[name] !== undefined);
+  const words = {
+    cluster: requiredPositional(arguments_, 'cluster'),
+    action,
+    request: hasTarget ? parseTarget(options as TargetOptions) : undefined,
+    backup: textOption(options, 'backup'),
+    onlyPlan: flagOption(options, 'plan'),
+    yes: flagOption(options, 'yes'),
+    pause: flagOption(options, 'pause'),
+    delta: flagOption(options, 'delta'),
+    ignoreStandbys: flagOption(options, 'ignoreStandbys'),
+    port: numberOption(options, 'port', 1),
+    timeoutMs: secondsOption(options, 'timeout'),
+    jobs: numberOption(options, 'jobs', 1),
+  };
+  if (hasTarget && action !== 'begin' && action !== 'continue') {
+    throw new PgrecallError('usage', `--${action} takes no target`);
+  }
+  if (words.yes && words.pause && action !== 'begin') {
+    throw new PgrecallError('usage', '--yes opens the cluster, --pause does not; say one of them');
+  }
+  return words;
+}
+
+/** As they can be read again, whatever the time zone is then. */
+export function targetOptionsOf({ target, inclusive, timeline }: RecoveryRequest): TargetOptions {
+  return {
+    ...(target.kind === 'time' ? { targetTime: formatTimestamp(target.time) } : {}),
+    ...(target.kind === 'lsn' ? { targetLsn: formatLsn(target.lsn) } : {}),
+    ...(target.kind === 'xid' ? { targetXid: String(target.xid) } : {}),
+    ...(target.kind === 'name' ? { targetName: target.name } : {}),
+    ...(target.kind === 'immediate' ? { targetImmediate: true } : {}),
+    ...(inclusive ? {} : { targetExclusive: true }),
+    targetTimeline: String(timeline),
+  };
+}
+
+/** The cluster's own, by its real name. Throws `usage`, `data-directory`. */
+export function recoveredDirectory(config: ClusterConfig): string {
+  const { dataDirectory, name } = config;
+  if (dataDirectory === undefined) {
+    throw new PgrecallError('usage', `the configuration has no data_directory for "${name}"`, {
+      hint: 'set it: recover works on the directory that it names',
+    });
+  }
+  try {
+    return realpathSync(dataDirectory);
+  } catch (error) {
+    // It lies aside at this moment of a recovery.
+    if (isErrno(error, 'ENOENT')) return dataDirectory;
+    throw new PgrecallError('data-directory', `"${dataDirectory}" cannot be looked at`, { cause: error });
+  }
+}

@@ -1,0 +1,135 @@
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
+import { syncDirectory } from '../restore/durable.ts';
+import { journalDirectory, type EmptiedPlace, type Move } from './recovery-journal.ts';
+
+/*
+ * The old data directory and its tablespaces are kept by new names on their own file systems: nothing is copied, and the
+ * old names bring back what was there, to the byte.
+ */
+
+/** In a directory that stays, for what was in it. */
+const keptName = 'pgrecall-kept';
+
+export interface KeepPlan {
+  readonly moves: readonly Move[];
+  readonly emptied: readonly EmptiedPlace[];
+  readonly walPlace: string | null;
+  readonly mode: number;
+}
+
+/** Of a stopped server: what goes where. `versionDirectory` is the one in each tablespace, such as PG_15_202209061. */
+export function planKeep(directory: string, tablespaces: readonly string[], versionDirectory: string): KeepPlan {
+  const moves: Move[] = [];
+  const emptied: EmptiedPlace[] = [];
+  const empty = (path: string, names: readonly string[], isWhole: boolean): void => {
+    emptied.push({ path, modifiedMs: statSync(path).mtimeMs, isWhole });
+    for (const name of names) moves.push({ from: join(path, name), to: join(path, keptName, name) });
+  };
+  const wal = join(directory, 'pg_wal');
+  const walPlace = lstatSync(wal).isSymbolicLink() ? realpathSync(wal) : null;
+  if (walPlace !== null) empty(walPlace, contentsOf(walPlace), true);
+  for (const place of tablespaces)
+    if (existsSync(join(place, versionDirectory))) empty(place, [versionDirectory], false);
+  // A mount point cannot be renamed.
+  if (statSync(directory).dev === statSync(dirname(directory)).dev) {
+    moves.push({ from: directory, to: join(journalDirectory(directory), 'kept') });
+  } else empty(directory, contentsOf(directory), true);
+  return { moves, emptied, walPlace, mode: statSync(directory).mode & 0o777 };
+}
+
+function contentsOf(path: string): readonly string[] {
+  return readdirSync(path).filter((name) => name !== keptName && name !== 'lost+found');
+}
+
+/** Where the old data directory lies. */
+export function keptDirectory(directory: string, moves: readonly Move[]): string {
+  const whole = moves.find(({ from }) => from === directory);
+  return whole?.to ?? join(directory, keptName);
+}
+
+/** Whether the directory itself stays where it is, and what was in it is kept there. */
+export function isKeptWithin(directory: string, moves: readonly Move[]): boolean {
+  return !moves.some(({ from }) => from === directory);
+}
+
+/** Done again, it goes on. Throws `keep-failed`. */
+export function keepAside({ moves }: Pick<KeepPlan, 'moves'>): void {
+  for (const { from, to } of moves) {
+    if (look(to)) continue;
+    try {
+      mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
+      renameSync(from, to);
+    } catch (error) {
+      throw new PgrecallError('keep-failed', `"${from}" cannot be kept aside as "${to}": ${wordsOf(error)}`, {
+        hint: 'pgrecall recover --undo brings back what was moved; run it as a user who may rename there, as root for instance',
+        details: { from, to },
+        cause: error,
+      });
+    }
+    syncDirectory(dirname(from));
+    syncDirectory(dirname(to));
+  }
+}
+
+/** Takes away what was made since, as far as it would be in the way; what was kept stays. */
+export function clearMade({ moves, emptied }: Pick<KeepPlan, 'moves' | 'emptied'>): void {
+  for (const { from, to } of moves) if (look(to)) rmSync(from, { recursive: true, force: true });
+  for (const { path, isWhole } of emptied) {
+    // A tablespace may hold other versions' directories.
+    if (!isWhole) continue;
+    for (const name of contentsOfEmptied(path)) {
+      const isOld = moves.some(({ from }) => from === join(path, name));
+      if (!isOld) rmSync(join(path, name), { recursive: true, force: true });
+    }
+  }
+}
+
+function contentsOfEmptied(path: string): readonly string[] {
+  try {
+    return contentsOf(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
+
+/** Everything by its old name again. Done again, it goes on. */
+export function putBack(kept: Pick<KeepPlan, 'moves' | 'emptied'>): void {
+  clearMade(kept);
+  for (const { from, to } of kept.moves) {
+    if (!look(to)) continue;
+    renameSync(to, from);
+    syncDirectory(dirname(to));
+    syncDirectory(dirname(from));
+  }
+  for (const { path, modifiedMs } of kept.emptied) {
+    rmSync(join(path, keptName), { recursive: true, force: true });
+    utimesSync(path, modifiedMs / 1000, modifiedMs / 1000);
+  }
+}
+
+/** Removes what was kept. */
+export function removeKept({ moves, emptied }: Pick<KeepPlan, 'moves' | 'emptied'>): void {
+  for (const { to } of moves) rmSync(to, { recursive: true, force: true });
+  for (const { path } of emptied) rmSync(join(path, keptName), { recursive: true, force: true });
+}
+
+function look(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
