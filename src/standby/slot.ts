@@ -11,7 +11,7 @@ export interface SlotState {
 }
 
 /** `undefined` where there is none. Throws `slot` for a logical one. */
-export async function readSlot(session: SqlSession, slot: string): Promise<SlotState | undefined> {
+async function readSlot(session: SqlSession, slot: string): Promise<SlotState | undefined> {
   const [row] = await session.query<{ type: string; active: boolean; status: string | null }>(
     'SELECT slot_type AS type, active, wal_status AS status FROM pg_replication_slots WHERE slot_name = $1',
     [checkSlotName(slot)],
