@@ -97,9 +97,10 @@ describe('a cluster that Patroni manages', { skip: missing !== undefined }, () =
   });
 
   it('is backed up from the new primary, and from a replica', async () => {
-    const backup = leader.run(['backup', 'main', '--role', 'primary', '--json']);
+    const backup = leader.run(['backup', 'main', '--role', 'primary', '--type', 'incremental', '--json']);
     assert.equal(backup.status, 0, backup.stderr);
-    assert.equal((backup.json() as { timeline: number }).timeline, 2);
+    const { timeline, type } = backup.json() as { timeline: number; type: string };
+    assert.deepEqual({ timeline, type }, { timeline: 2, type: 'incremental' });
     const replica = site.members.find((member) => member !== old && member !== leader);
     assert.ok(replica);
     await eventually(
@@ -146,14 +147,13 @@ describe('a cluster that Patroni manages', { skip: missing !== undefined }, () =
     assert.equal(check.status, 0, `${check.stdout}${check.stderr}`);
   });
 
-  it('is recovered to before the failover and to after it', async () => {
-    assert.deepEqual(await recoveredTo(site, leader, beforeFailover), ['before the backup', 'before the failover']);
+  it('is recovered to a moment after the failover', async () => {
     const all = await recoveredTo(site, leader, afterFailover);
     assert.deepEqual(all.slice(-3), ['unarchived 3', 'after the failover', 'later']);
     assert.equal(all.length, 7);
   });
 
-  it('is made anew from the repository, up to the wanted moment', async () => {
+  it('is made anew from the repository, up to a moment before the failover', async () => {
     await Promise.all(site.members.map(async (member) => member.stop()));
     const again = await site.addMember('again');
     again.prepare(`host=127.0.0.1 port=${again.port} user=postgres dbname=postgres`, {
@@ -218,12 +218,9 @@ async function replayed(site: PatroniSite, count: number): Promise<void> {
   }
 }
 
-let restored = 0;
-
 /** What the table has after a recovery to a directory beside the members. */
 async function recoveredTo(site: PatroniSite, from: PatroniMember, time: string): Promise<string[]> {
-  restored += 1;
-  const directory = join(site.directory, `restored-${restored}`);
+  const directory = join(site.directory, 'restored');
   const port = await site.freePort();
   const words = ['restore', 'main', '--to', directory, '--target-time', time, '--start', '--port', String(port)];
   const done = from.run(words);
