@@ -15,8 +15,17 @@ import { followPrimary, type Address, type Followed } from '../standby/follow.ts
 import { serverOn } from '../standby/follow-address.ts';
 import { pushLeftWal, type LeftWal } from '../standby/left-wal.ts';
 import { catchUp, ensureArchived, measureInArchive, promoteServer } from '../standby/promote.ts';
-import { readServer, readStandby, type StandbyFacts } from '../standby/promote-facts.ts';
-import { describeLack, findFork, isAllowed, parseLag, type AllowedLag, type Lack } from '../standby/promote-plan.ts';
+import { readPromoted, readServer, readStandby, type StandbyFacts } from '../standby/promote-facts.ts';
+import { beginPromotion, endPromotion, readPromotion } from '../standby/promote-journal.ts';
+import {
+  describeLack,
+  findFork,
+  isAllowed,
+  measureLack,
+  parseLag,
+  type AllowedLag,
+  type Lack,
+} from '../standby/promote-plan.ts';
 import { asRepositoryOwner, type ClusterAccess } from './cluster-access.ts';
 import type { CommandArguments, RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
@@ -43,10 +52,7 @@ export const runStandbyPromote: RunCommand = async (arguments_, context) => {
   }
   const { stop } = decideFence(planned.found.primary, words);
   refuseFork(planned, words);
-  // With the primary's WAL still to come, what is lacking is known only when it was stopped.
-  if (stop === undefined && planned.found.primary.kind === 'silent' && planned.facts.restoreCommand === '') {
-    refuseLack(planned.lack, planned.facts, words.allowed);
-  }
+  refuseHopeless(planned, words, stop !== undefined);
   await confirm(words, context);
   if (stop !== undefined) await stopPrimary(stop, planned, words, context);
   const promotion = await asRepositoryOwner(context, words.cluster, async (access) =>
@@ -119,13 +125,17 @@ export interface PlannedPromotion {
   readonly found: FoundServers;
   readonly lack: Lack;
   readonly fork: ReturnType<typeof findFork>;
+  /** By an earlier run, which did not come to its end. */
+  readonly isPromoted: boolean;
 }
 
 async function plan(access: ClusterAccess, words: Words, context: CliContext): Promise<PlannedPromotion> {
   const { config, incarnation, store } = access;
   requireThisCluster(words.directory, incarnation.systemIdentifier);
   await using session = await connectTo(words.directory, config.connection, context.env);
-  const facts = await readStandby(session);
+  const { inRecovery } = await readServer(session);
+  const isPromoted = !inRecovery && readPromotion(config.stateDirectory) === words.directory;
+  const facts = isPromoted ? await readPromoted(session) : await readStandby(session);
   const [row] = await session.query<{ conninfo: string | null }>(
     "SELECT setting AS conninfo FROM pg_settings WHERE name = 'primary_conninfo'",
   );
@@ -135,9 +145,10 @@ async function plan(access: ClusterAccess, words: Words, context: CliContext): P
     dataDirectory: config.dataDirectory,
     standby: { directory: words.directory, signature: facts.signature, conninfo: row?.conninfo ?? '' },
   });
+  if (isPromoted) return { facts, found, lack: measureLack(facts, []), fork: undefined, isPromoted };
   const lack = withPrimary(await measureInArchive(store, facts), facts, found);
   const fork = findFork(facts.timeline, await store.readHistories());
-  return { facts, found, lack, fork };
+  return { facts, found, lack, fork, isPromoted };
 }
 
 /** A primary that answers knows what it has written. */
@@ -192,6 +203,13 @@ function refuseLack(lack: Lack, facts: StandbyFacts, allowed: AllowedLag): void 
   });
 }
 
+/** What is behind and will never be less so is refused before anything is stopped. */
+function refuseHopeless({ lack, facts, found }: PlannedPromotion, { allowed }: Words, stops: boolean): void {
+  if (facts.restoreCommand !== '') return;
+  // A primary that is stopped cleanly sends all that it has to who streams from it.
+  if (stops ? !facts.streams : found.primary.kind === 'silent') refuseLack(lack, facts, allowed);
+}
+
 async function confirm(words: Words, context: CliContext): Promise<void> {
   if (words.yes || !context.ask) return;
   const answer = await context.ask('promote it? (yes or no)', 'no');
@@ -239,22 +257,12 @@ async function promote(
   context: CliContext,
 ): Promise<Promotion & Pick<ClusterAccess, 'config'>> {
   const { config, store } = access;
-  const { timeoutMs, directory } = words;
+  const { directory } = words;
   const { signal } = context;
-  const { primary } = planned.found;
-  const atRest = stopped ?? (primary.kind === 'at-rest' ? primary.directory : undefined);
-  const left = atRest === undefined ? undefined : await takeLeftWal(access, atRest, planned.facts, context);
   await using session = await connectTo(directory, config.connection, context.env);
-  const { facts, lack } = await catchUp(session, store, {
-    leastLsn: left?.leastLsn,
-    timeoutMs,
-    signal,
-    say: context.stderr,
-  });
-  refuseLack(lack, facts, words.allowed);
-  if (lack.bytes > 0) context.stderr(`given up: ${describeLack(lack, facts)}`);
-  const { timeline } = await promoteServer(session, timeoutMs);
-  context.stderr(`promoted: the server on "${directory}" is on timeline ${timeline}`);
+  const taken = planned.isPromoted ? undefined : await takeOver(session, access, { planned, words, stopped }, context);
+  const { facts, lack, left } = taken ?? { ...planned, left: undefined };
+  const timeline = taken?.timeline ?? planned.facts.timeline;
   const archived = await ensureArchived(session, store, {
     directory,
     timeline,
@@ -273,7 +281,34 @@ async function promote(
     );
   }
   const known = words.address ?? planned.found.ownAddresses[0] ?? here;
-  return { config, facts, lack, timeline, archived, followed, left: left?.wal, address: known };
+  endPromotion(config.stateDirectory);
+  return { config, facts, lack, timeline, archived, followed, left, address: known };
+}
+
+/** Up to where the server takes writes. */
+async function takeOver(
+  session: SqlSession,
+  access: ClusterAccess,
+  { planned, words, stopped }: Doing,
+  context: CliContext,
+): Promise<Pick<Promotion, 'facts' | 'lack' | 'timeline' | 'left'>> {
+  const { config, store } = access;
+  const { timeoutMs, directory } = words;
+  const { primary } = planned.found;
+  const atRest = stopped ?? (primary.kind === 'at-rest' ? primary.directory : undefined);
+  const left = atRest === undefined ? undefined : await takeLeftWal(access, atRest, planned.facts, context);
+  const { facts, lack } = await catchUp(session, store, {
+    leastLsn: left?.leastLsn,
+    timeoutMs,
+    signal: context.signal,
+    say: context.stderr,
+  });
+  refuseLack(lack, facts, words.allowed);
+  if (lack.bytes > 0) context.stderr(`given up: ${describeLack(lack, facts)}`);
+  beginPromotion(config.stateDirectory, directory);
+  const { timeline } = await promoteServer(session, timeoutMs);
+  context.stderr(`promoted: the server on "${directory}" is on timeline ${timeline}`);
+  return { facts, lack, timeline, left: left?.wal };
 }
 
 /** What the stopped primary has written and the archive lacks goes there; the standby may fetch it. */

@@ -14,7 +14,7 @@ import {
   writeRejoinJournal,
   type RejoinJournal,
 } from '../standby/rejoin-journal.ts';
-import { rewind } from '../standby/rejoin-rewind.ts';
+import { refuseRunningRewind, rewind } from '../standby/rejoin-rewind.ts';
 import { makeStandbySlot } from '../standby/slot.ts';
 import { standbySettings } from '../standby/standby-settings-plan.ts';
 import { shellQuote } from './archive-script.ts';
@@ -51,6 +51,7 @@ export interface RejoinWords {
 export const runStandbyRejoin: RunCommand = async (arguments_, context) => {
   const words = readWords(arguments_, context);
   requireNobodyThere(words.directory);
+  refuseRunningRewind(words.directory);
   const access = await openCluster(context, words.cluster);
   const { now, randomBytes } = context;
   await using lock = await access.cluster.lock('standby', { purpose: 'standby rejoin', now, randomBytes });

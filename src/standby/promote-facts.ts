@@ -15,6 +15,8 @@ export interface StandbyFacts {
   readonly replayPaused: boolean;
   readonly restoreCommand: string;
   readonly archives: boolean;
+  /** WAL comes from the server that it follows. */
+  readonly streams: boolean;
   /** What tells one server from another that has the same data directory's path, or the same port. */
   readonly signature: string;
 }
@@ -60,6 +62,7 @@ export async function readStandby(session: SqlSession): Promise<StandbyFacts> {
     paused: string;
     restore: string | null;
     archive: string;
+    streams: boolean;
   }>(
     // After a switch of timelines pg_control learns of it at the next restart point only.
     `SELECT pg_last_wal_receive_lsn()::text AS received, pg_last_wal_replay_lsn()::text AS replayed,
@@ -69,7 +72,8 @@ export async function readStandby(session: SqlSession): Promise<StandbyFacts> {
                      (SELECT received_tli FROM pg_stat_wal_receiver)) AS timeline,
             pg_get_wal_replay_pause_state() AS paused,
             (SELECT setting FROM pg_settings WHERE name = 'restore_command') AS restore,
-            current_setting('archive_mode') AS archive`,
+            current_setting('archive_mode') AS archive,
+            EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') AS streams`,
   );
   const [received, replayed] = [row?.received, row?.replayed].map((text) => (text ? parseLsn(text) : invalidLsn));
   return {
@@ -80,6 +84,28 @@ export async function readStandby(session: SqlSession): Promise<StandbyFacts> {
     replayPaused: row?.paused !== 'not paused',
     restoreCommand: row?.restore ?? '',
     archives: row?.archive !== 'off',
+    streams: row?.streams === true,
+    signature,
+  };
+}
+
+/** Of a server that was promoted, and takes writes by now. */
+export async function readPromoted(session: SqlSession): Promise<StandbyFacts> {
+  const { signature } = await readServer(session);
+  const [row] = await session.query<{ at: string; timeline: number; archive: string }>(
+    `SELECT pg_current_wal_lsn()::text AS at, current_setting('archive_mode') AS archive,
+            ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline`,
+  );
+  const position = row ? parseLsn(row.at) : invalidLsn;
+  return {
+    timeline: timeline(row?.timeline ?? 1),
+    haveLsn: position,
+    replayedLsn: position,
+    lastCommitTime: undefined,
+    replayPaused: false,
+    restoreCommand: '',
+    archives: row?.archive !== 'off',
+    streams: false,
     signature,
   };
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectionWords } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
@@ -25,6 +25,26 @@ export interface Rewind {
 }
 
 const tailBytes = 2000;
+
+/** A pg_rewind that works on the directory still, as after pgrecall was killed. Throws `locked`. */
+export function refuseRunningRewind(directory: string): void {
+  const wanted = statSync(directory);
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      if (readFileSync(`/proc/${name}/comm`, 'utf8').trim() !== 'pg_rewind') continue;
+      const works = statSync(`/proc/${name}/cwd/`);
+      if (works.ino !== wanted.ino || works.dev !== wanted.dev) continue;
+    } catch {
+      // It has ended, or is another user's.
+      continue;
+    }
+    throw new PgrecallError('locked', `pg_rewind (process ${name}) works on "${directory}"`, {
+      hint: 'wait until it has ended, then run this again',
+      details: { directory, pid: Number(name) },
+    });
+  }
+}
 
 /** Throws `rejoin-failed` with what pg_rewind said. */
 export async function rewind(options: Rewind): Promise<void> {
