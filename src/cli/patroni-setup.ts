@@ -3,7 +3,7 @@ import { archiveCommandOf, shellQuote, writeArchiveScript } from './archive-scri
 import type { RunCommand } from './command.ts';
 import { flagOption } from './options.ts';
 import { patroniRestoreCommandOf, writePatroniRestoreScript } from './patroni-scripts.ts';
-import { actingAs, giveDirectoryTo, ownerOf } from './privileges.ts';
+import { actingAs, giveDirectoryTo, ownerOf, type Owner } from './privileges.ts';
 
 /**
  * `pgrecall patroni setup [CLUSTER]`, on every member's host, before Patroni is started there: writes the scripts that
@@ -18,8 +18,7 @@ export const runPatroniSetup: RunCommand = async (arguments_, context) => {
     });
   }
   const plan = flagOption(arguments_.options, 'plan');
-  // As root: the member's user, who owns the directory, or the one where Patroni will make it.
-  const owner = ownerOf(dataDirectory);
+  const owner = memberOwner(dataDirectory, cluster.repositoryDirectory);
   if (!plan) giveDirectoryTo(cluster.stateDirectory, owner);
   const scripts = { launcher: context.launcher, dataDirectory, plan };
   const changed = await actingAs(owner, async () =>
@@ -42,6 +41,19 @@ export const runPatroniSetup: RunCommand = async (arguments_, context) => {
   context.stdout(patroniSection(settings));
   return 0;
 };
+
+/**
+ * As root: the member's user, who owns the directory, or the one where Patroni will make it, or the repository. Throws
+ * `usage` where that is root: a script of root's could not be called.
+ */
+function memberOwner(...places: readonly string[]): Owner {
+  const owner = places.map(ownerOf).find(({ uid }) => uid !== 0);
+  if (owner) return owner;
+  if (process.getuid?.() !== 0) return ownerOf(places[0] ?? '/');
+  throw new PgrecallError('usage', 'whose server this will be cannot be told: everything here belongs to root', {
+    hint: 'run it as the user that runs Patroni, or make the data directory or the repository that user’s first',
+  });
+}
 
 function patroniSection(settings: {
   readonly archiveCommand: string;
