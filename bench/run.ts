@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chooseContenders } from './contenders/contenders.ts';
+import { becomePostgres } from './measuring/become-postgres.ts';
 import { installMissing } from './packages.ts';
 import { formatReport } from './round/report.ts';
 import type { Result } from './round/result.ts';
@@ -43,7 +44,7 @@ if (output !== undefined) writeFileSync(output, '');
 installMissing();
 const contenders = chooseContenders(values.contenders);
 const directory = mkdtempSync(join(values.directory, 'pgrecall-bench-'));
-becomePostgres(directory);
+becomePostgres(directory, output === undefined ? [] : [output]);
 say(`making the source cluster in ${directory}`);
 const source = await SourceCluster.make(directory);
 try {
@@ -96,21 +97,6 @@ function endWithTheServer(): void {
   ] as const) {
     process.once(signal, () => void source.stop('immediate').finally(() => process.exit(status)));
   }
-}
-
-/** PostgreSQL does not run as root; nor does anything that is measured. */
-function becomePostgres(own: string): void {
-  if (process.getuid?.() !== 0) return;
-  const [uid, gid] = ['-u', '-g'].map((what) => Number(execFileSync('id', [what, 'postgres'], { encoding: 'utf8' })));
-  if (uid === undefined || gid === undefined) throw new Error('there is no user postgres');
-  chownSync(own, uid, gid);
-  if (output !== undefined) chownSync(output, uid, gid);
-  process.setgroups?.([gid]);
-  process.setgid?.(gid);
-  process.setuid?.(uid);
-  process.env['HOME'] = own;
-  process.env['TMPDIR'] = join(own, 'tmp');
-  mkdirSync(process.env['TMPDIR']);
 }
 
 function reaperPid(): number {

@@ -28,6 +28,11 @@ export class SourceCluster {
     this.logFile = join(directory, 'server.log');
   }
 
+  /** One that was made there before. */
+  static async at(directory: string): Promise<SourceCluster> {
+    return new SourceCluster(await findPrograms({ major, env: process.env }), directory);
+  }
+
   /** Makes it below `directory`, not started. Autovacuum is off, so that every contender finds the same files. */
   static async make(directory: string): Promise<SourceCluster> {
     const cluster = new SourceCluster(await findPrograms({ major, env: process.env }), directory);
