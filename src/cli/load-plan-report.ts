@@ -45,6 +45,9 @@ function describePlan(record: BackupRecord, plan: PlannedLoad): [string, string]
     ['dumped as', `${source.encoding}, ${describeDatabaseLocale(sourceLocale)}`],
     ...(plan.globals ? describeGlobals(plan.globals, true) : []).map((line): [string, string] => ['globals', line]),
     ['objects', counts ? counts.join(', ') || 'none' : 'a script does not tell'],
+    ...(plan.largeObjectEntries > 0
+      ? [['large objects', `${plan.largeObjectEntries} entries`] as [string, string]]
+      : []),
     ...(bytes === undefined ? [] : [['rows', formatBytes(bytes)] as [string, string]]),
     ...(chosen?.needed ?? []).map((entry): [string, string] => ['needed', nameOf(entry)]),
     ...(chosen?.leftOut ?? []).map((entry): [string, string] => [
@@ -110,6 +113,7 @@ function toJson(record: BackupRecord, plan: PlannedLoad, findings: readonly Load
       ...{ exists: !target.missing, created: target.missing && create, empty: target.empty },
     },
     objects: entries ? Object.fromEntries(countKinds(entries)) : null,
+    largeObjectEntries: plan.largeObjectEntries,
     dataBytes: sizeOf(entries) ?? null,
     needed: named(chosen?.needed ?? []),
     leftOut: named(chosen?.leftOut ?? []),

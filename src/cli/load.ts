@@ -58,11 +58,11 @@ export const runLoad: RunCommand = async (arguments_, context) => {
     force: flagOption(options, 'force'),
   };
   const prepared = await prepareLoad({ cluster, record, dump, source, only, map: rights.map, request });
+  const earlier = earlierLoads(config.stateDirectory, prepared.target, isPlan);
   if (isPlan) {
-    showLoadPlan(record, await planLoad(prepared, rights, globals), context);
+    showLoadPlan(record, await planLoad(prepared, rights, { globals, earlier }), context);
     return 0;
   }
-  const earlier = earlierLoads(config.stateDirectory, prepared.target);
   checkTarget(prepared.target, request, earlier);
   if (globals) {
     await loadGlobals(globals, server);
@@ -74,10 +74,10 @@ export const runLoad: RunCommand = async (arguments_, context) => {
 };
 
 /** Without those into a database that has been dropped or emptied since. */
-function earlierLoads(stateDirectory: string, target: LoadTarget): readonly EarlierLoad[] {
+function earlierLoads(stateDirectory: string, target: LoadTarget, isPlan: boolean): readonly EarlierLoad[] {
   return findEarlierLoads(stateDirectory, target).filter(({ note, isLoading, forget }) => {
     if (isLoading || (!target.empty && (note.oid === 0 || note.oid === target.oid))) return true;
-    forget();
+    if (!isPlan) forget();
     return false;
   });
 }

@@ -78,7 +78,8 @@ function wantedFiles(
 ): ReadonlyMap<string, StoredEntry> {
   if (!entries || !files.has('toc.dat')) return files;
   const wanted = new Set(['toc.dat', ...entries.flatMap(({ file }) => file ?? [])]);
-  return new Map([...files].filter(([name]) => wanted.has(name)));
+  // Of archives that were made elsewhere some files have kept the ending of their compression.
+  return new Map([...files].filter(([name]) => wanted.has(name.replace(/\.(?:gz|lz4|zst)$/, ''))));
 }
 
 interface Restore {

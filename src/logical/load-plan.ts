@@ -4,6 +4,7 @@ import { describeDatabaseLocale, type DatabaseLocale } from './database-locale.t
 import type { GlobalsPlan } from './globals-plan.ts';
 import type { LoadRights } from './load-arguments.ts';
 import { qualifiedTag, type LoadEntry } from './load-entry.ts';
+import type { EarlierLoad } from './load-notes.ts';
 import type { LoadTarget } from './load-target.ts';
 import type { TargetLacks } from './target-lacks.ts';
 
@@ -35,6 +36,10 @@ export interface PlannedLoad {
   readonly lacks: TargetLacks | undefined;
   /** Those that the target has already. */
   readonly there: readonly LoadEntry[];
+  /** Before 17 each large object is several entries; 0 where only a part is wanted. */
+  readonly largeObjectEntries: number;
+  /** Loads into the same database that have not ended well. */
+  readonly earlier: readonly EarlierLoad[];
 }
 
 /** How many there are of each kind, in the words of pg_dump, in the order of its table of contents. */
@@ -48,9 +53,17 @@ export function findObstacles(plan: PlannedLoad): LoadFinding[] {
   return [...refusals(plan), ...failures(plan), ...differences(plan)];
 }
 
-function refusals({ target, create, force }: PlannedLoad): LoadFinding[] {
+function refusals({ target, create, force, earlier }: PlannedLoad): LoadFinding[] {
   const name = `"${target.database}"`;
   return [
+    ...earlier.map(({ note, isLoading }) =>
+      isLoading
+        ? refused(`a load of ${note.dump} into ${name} is going on`, 'wait for its end')
+        : refused(
+            `${name} is incomplete: a load of ${note.dump} began at ${note.startedAt}, and did not end well`,
+            'drop it (DROP DATABASE), and load with --create',
+          ),
+    ),
     ...(target.missing && !create ? [refused(`there is no database ${name}`, '--create makes it')] : []),
     ...(target.inRecovery ? [refused('the server is a standby', 'load into its primary, or promote it first')] : []),
     ...(!target.empty && !force

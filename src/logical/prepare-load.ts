@@ -66,14 +66,30 @@ function localeOf({ encoding }: DumpedDatabase, toc: TableOfContents | undefined
 export async function planLoad(
   prepared: PreparedLoad,
   rights: MappedRights,
-  globals: GlobalsPlan | undefined,
+  { globals, earlier }: Pick<PlannedLoad, 'globals' | 'earlier'>,
 ): Promise<PlannedLoad> {
   const { dump, source, request, target, chosen, entries } = prepared;
   const { create, force } = request;
   const lacks = without(await lookForNamed(prepared, rights), globals);
   const there = entries && !target.empty ? await findThere(entries, request) : [];
   const sourceLocale = request.locale;
-  return { dump, source, sourceLocale, target, create, force, rights, entries, chosen, globals, lacks, there };
+  const largeObjectEntries = chosen ? 0 : (prepared.toc?.largeObjectEntries ?? 0);
+  return {
+    dump,
+    source,
+    sourceLocale,
+    target,
+    create,
+    force,
+    rights,
+    entries,
+    chosen,
+    globals,
+    lacks,
+    there,
+    largeObjectEntries,
+    earlier,
+  };
 }
 
 /** What the globals bring is not lacking. */

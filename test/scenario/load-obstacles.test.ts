@@ -317,6 +317,7 @@ describe('a load', () => {
         assert.equal(again.code, 'database-not-empty');
         assert.match(again.message, new RegExp(`incomplete: a load of ${id} into it began at`));
         assert.match(again.hint, /DROP DATABASE/);
+        assert.match(run(...wordsFor(id, database), '--plan').stdout, /is incomplete: a load of/);
         assert.deepEqual(leftFiles(site), []);
         // Dropped, it is forgotten.
         await using session = await server.session();
