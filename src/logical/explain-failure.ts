@@ -22,6 +22,12 @@ interface Explanation {
 
 const explanations: readonly Explanation[] = [
   {
+    pattern: /permission denied for .*pg_authid/m,
+    code: 'server-rights',
+    hint: () =>
+      'passwords of roles can be read by superusers alone: connect as one, or name databases with --database instead of --all or --globals',
+  },
+  {
     pattern: /permission denied for (?:table|materialized view|view|foreign table) (.+)$/m,
     code: 'server-rights',
     hint: ([, name = ''], { user }) =>
@@ -37,12 +43,6 @@ const explanations: readonly Explanation[] = [
     pattern: /permission denied for (?:sequence|schema|database) (.+)$/m,
     code: 'server-rights',
     hint: (_, { user }) => `GRANT pg_read_all_data TO "${user}", or dump as the owner or as a superuser`,
-  },
-  {
-    pattern: /permission denied for .*pg_authid/m,
-    code: 'server-rights',
-    hint: () =>
-      'passwords of roles can be read by superusers alone: connect as one, or leave them out: -- --no-role-passwords',
   },
   {
     pattern: /query would be affected by row-level security policy for table/m,
