@@ -56,6 +56,9 @@ async function findUpstream({ config, incarnation }: ClusterAccess, words: Stand
         hint: 'to follow it all the same, name it with --upstream',
       });
     }
+    if (facts.inRecovery && words.synchronous) {
+      throw new PgrecallError('usage', '--synchronous is for a standby of the primary; the one to follow is a standby');
+    }
     const slot = await requireFreeSlot(session, words.slot);
     const present = parseSynchronousSet(facts.settings.synchronousNames);
     const synchronousNames = words.synchronous && formatSynchronous(mergeSynchronous(present, words.synchronous));

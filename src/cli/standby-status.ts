@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SqlSession } from '../connection/sql-session.ts';
 import { connectionTo } from '../connection/connection-uri.ts';
@@ -6,7 +8,7 @@ import { slotNameFor } from '../protocol/replication-command.ts';
 import { askAt, askStandby } from '../standby/ask-standby.ts';
 import { notedStandbys } from '../standby/known-standbys.ts';
 import { readPrimaryView } from '../standby/read-senders.ts';
-import { viewStandbys, type PrimaryView, type StandbyLine } from '../standby/status-plan.ts';
+import { unseenWarning, viewStandbys, viewUnseen, type PrimaryView, type StandbyLine } from '../standby/status-plan.ts';
 import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { flagOption, requiredPositional, secondsOption } from './options.ts';
@@ -45,13 +47,14 @@ async function readStatus(config: ClusterConfig): Promise<StatusDocument> {
     const noted = notedStandbys(config.stateDirectory);
     const port = Number(session.address.split(':').at(-1));
     const lines = await Promise.all(standbys.map(async (line) => ask(line, { config, noted, port })));
+    const unseen = await lookAtUnseen(noted, { config, view, seen: new Set(standbys.map(({ name }) => name)) });
     const atStandby = `the server at ${session.address} is a standby: shown are those that follow it`;
     return {
       cluster: config.name,
       primary: { address: session.address, ...primaryFacts(view) },
-      standbys: lines,
+      standbys: [...lines, ...unseen.lines],
       slots,
-      warnings: [...(view.inRecovery ? [atStandby] : []), ...warnings],
+      warnings: [...(view.inRecovery ? [atStandby] : []), ...warnings, ...unseen.warnings],
     };
   });
 }
@@ -66,6 +69,30 @@ function primaryFacts(view: PrimaryView): Omit<StatusDocument['primary'], 'addre
     slotLimitBytes: view.slotLimitBytes ?? null,
     freeBytes: view.freeBytes ?? null,
   };
+}
+
+/** Standbys that were made on this host, and that do not stream from this server. */
+async function lookAtUnseen(
+  noted: ReadonlyMap<string, string>,
+  { config, view, seen }: { config: ClusterConfig; view: PrimaryView; seen: ReadonlySet<string> },
+): Promise<{ readonly lines: readonly AskedLine[]; readonly warnings: readonly string[] }> {
+  const lines: AskedLine[] = [];
+  const warnings: string[] = [];
+  for (const [name, directory] of noted) {
+    if (seen.has(name) || !existsSync(join(directory, 'standby.signal'))) continue;
+    const answered = await askStandby(directory, config.connection);
+    const asked = answered instanceof Error ? undefined : answered;
+    lines.push({
+      ...viewUnseen({ name, asked }, view),
+      lagSeconds: asked?.sinceLastCommitSeconds ?? null,
+      delaySeconds: asked?.delaySeconds ?? null,
+      conflicts: asked?.conflicts ?? null,
+      notAsked: answered instanceof Error ? answered.message : null,
+    });
+    const warning = unseenWarning({ name, asked }, view);
+    if (warning !== undefined) warnings.push(warning);
+  }
+  return { lines, warnings };
 }
 
 /** On this host by its directory, elsewhere by the address that it came from: at the port of the primary, most likely. */

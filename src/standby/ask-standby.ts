@@ -9,6 +9,21 @@ export interface AskedStandby {
   /** Since the last commit that was replayed. */
   readonly sinceLastCommitSeconds: number | null;
   readonly delaySeconds: number;
+  readonly replayedBytes: number | undefined;
+  /** Whether it streams, from whomever. */
+  readonly streaming: boolean;
+  /** primary_slot_name; empty for none. */
+  readonly slot: string;
+}
+
+interface AskedRow {
+  readonly conflicts: string;
+  readonly seconds: string | null;
+  readonly delay: string;
+  readonly replayed: string | null;
+  readonly streaming: boolean;
+  readonly slot: string;
+  readonly standby: boolean;
 }
 
 const connectTimeoutMs = 2000;
@@ -28,10 +43,13 @@ export async function askAt(connection: string): Promise<AskedStandby | Error> {
       applicationName: 'pgrecall status',
       connectTimeoutMs,
     });
-    const [row] = await session.query<{ conflicts: string; seconds: string | null; delay: string; standby: boolean }>(
+    const [row] = await session.query<AskedRow>(
       `SELECT (SELECT coalesce(sum(conflicts), 0)::text FROM pg_stat_database) AS conflicts,
               extract(epoch FROM now() - pg_last_xact_replay_timestamp())::text AS seconds,
               (SELECT setting FROM pg_settings WHERE name = 'recovery_min_apply_delay') AS delay,
+              (pg_last_wal_replay_lsn() - '0/0')::text AS replayed,
+              coalesce((SELECT status = 'streaming' FROM pg_stat_wal_receiver), false) AS streaming,
+              (SELECT setting FROM pg_settings WHERE name = 'primary_slot_name') AS slot,
               pg_is_in_recovery() AS standby`,
     );
     if (row?.standby !== true) return new Error('what answers there is no standby');
@@ -39,6 +57,9 @@ export async function askAt(connection: string): Promise<AskedStandby | Error> {
       conflicts: Number(row.conflicts),
       sinceLastCommitSeconds: row.seconds === null ? null : Number(row.seconds),
       delaySeconds: Number(row.delay) / 1000,
+      replayedBytes: row.replayed === null ? undefined : Number(row.replayed),
+      streaming: row.streaming,
+      slot: row.slot,
     };
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isErrno } from '../errors/pgrecall-error.ts';
 import { writeDurably } from '../restore/durable.ts';
@@ -24,5 +24,12 @@ export function notedStandbys(stateDirectory: string): ReadonlyMap<string, strin
   } catch (error) {
     if (isErrno(error, 'ENOENT', 'EACCES')) return new Map();
     throw error;
+  }
+}
+
+/** One that is a primary by now. */
+export function forgetStandby(stateDirectory: string, directory: string): void {
+  for (const [name, noted] of notedStandbys(stateDirectory)) {
+    if (noted === directory) rmSync(join(stateDirectory, 'standbys', encodeURIComponent(name)), { force: true });
   }
 }

@@ -45,7 +45,10 @@ export interface StandbyLine {
   readonly name: string;
   readonly slot: string | null;
   readonly address: string | null;
-  /** `startup`, `catchup`, `streaming`, `stopping`. */
+  /**
+   * `startup`, `catchup`, `streaming`, `stopping` of one that the primary knows; of others that were made on this host `cascaded`
+   * (it streams from another standby), `archive` (it replays from the archive), `stopped`.
+   */
   readonly state: string;
   readonly syncState: string;
   /** Written at the primary, and not replayed here. */
@@ -95,6 +98,43 @@ export function viewStandbys(view: PrimaryView, receivers: readonly string[]): S
   return { standbys, slots, warnings: view.slots.flatMap((slot) => warningsOf(slot, view)) };
 }
 
+/** Of a standby that was made on this host, and that the primary does not know. */
+export interface UnseenStandby {
+  readonly name: string;
+  /** `undefined` where it does not answer. */
+  readonly asked:
+    | { readonly replayedBytes: number | undefined; readonly streaming: boolean; readonly slot: string }
+    | undefined;
+}
+
+export function viewUnseen({ name, asked }: UnseenStandby, view: PrimaryView): StandbyLine {
+  const slot = view.slots.find((one) => one.name === asked?.slot);
+  const replayedBytes = asked?.replayedBytes;
+  return {
+    name,
+    slot: slot?.name ?? null,
+    address: null,
+    state: !asked ? 'stopped' : asked.streaming ? 'cascaded' : 'archive',
+    syncState: 'async',
+    lagBytes: replayedBytes === undefined ? null : Math.max(0, view.positionBytes - replayedBytes),
+    lagSeconds: null,
+    sentLsn: null,
+    writeLsn: null,
+    flushLsn: null,
+    replayLsn: lsnText(replayedBytes),
+    ...(slot ? retentionOf(slot, view) : noRetention),
+  };
+}
+
+/** Where its slot vanished it replays from the archive for ever, a segment late. */
+export function unseenWarning({ name, asked }: UnseenStandby, view: PrimaryView): string | undefined {
+  if (!asked || asked.streaming || asked.slot === '') return undefined;
+  if (view.slots.some((slot) => slot.name === asked.slot)) return undefined;
+  return `the standby "${name}" cannot stream: its slot "${asked.slot}" is not at the primary; make it anew: SELECT pg_create_physical_replication_slot('${asked.slot}', true)`;
+}
+
+const noRetention = { retainedBytes: null, walStatus: null, safeWalBytes: null };
+
 function toLine(sender: SeenSender, view: PrimaryView): StandbyLine {
   const slot = view.slots.find(({ pid }) => pid === sender.pid);
   const { replayedBytes } = sender;
@@ -112,7 +152,7 @@ function toLine(sender: SeenSender, view: PrimaryView): StandbyLine {
     writeLsn: lsnText(sender.writtenBytes),
     flushLsn: lsnText(sender.flushedBytes),
     replayLsn: lsnText(replayedBytes),
-    ...(slot ? retentionOf(slot, view) : { retainedBytes: null, walStatus: null, safeWalBytes: null }),
+    ...(slot ? retentionOf(slot, view) : noRetention),
   };
 }
 

@@ -51,10 +51,26 @@ describe('standbys of every kind', () => {
     await sleep(500);
     assert.equal(await delayed.count('after'), 0, 'an hour is not over');
     const { standbys } = statusOf(site);
-    assert.deepEqual(standbys.map(({ name }) => name).toSorted(), ['copied', 'delayed']);
+    assert.deepEqual(standbys.map(({ name, state }) => `${name} ${state}`).toSorted(), [
+      'cascaded cascaded',
+      'copied streaming',
+      'delayed streaming',
+      'shipped archive',
+    ]);
     const late = standbys.find(({ name }) => name === 'delayed');
     assert.ok((late?.lagBytes ?? 0) > 0);
     assert.equal(late?.delaySeconds, 3600);
+
+    // A slot that vanished: it goes on from the archive, and is told.
+    await delayed.stop();
+    {
+      await using session = await primary.session();
+      await session.query("SELECT pg_drop_replication_slot('delayed')");
+    }
+    await delayed.start();
+    await eventually('it is told', () => {
+      return /SELECT pg_create_physical_replication_slot\('delayed', true\)/.test(statusOf(site).warnings.join('\n'));
+    });
   });
 
   it('refuses another cluster, a primary that does not answer, and what contradicts itself; nothing is left', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster, fill } from '../support/archiving-site.ts';
@@ -24,7 +24,7 @@ for (const major of [15, 18] as const) {
 
       const planned = site.run([...words, '--plan']);
       assert.match(planned.stdout, /make the replication slot "standby_main_standby"/, planned.stderr);
-      const made = site.run([...words, '--timeout', '60', '--json']);
+      const made = site.run([...words, '--timeout', '60', '--json'], { env: { PGPASSWORD: 'a secret' } });
       assert.equal(made.status, 0, made.stderr + made.stdout);
       await using standby = new Standby(primary, directory, 5433);
       const created = made.json() as Created;
@@ -33,7 +33,11 @@ for (const major of [15, 18] as const) {
       await arrives(standby, 'after the backup');
       await insert(primary, 'while it streams');
       await arrives(standby, 'while it streams');
-      assert.doesNotMatch(readFileSync(join(directory, 'postgresql.auto.conf'), 'utf8'), /password/);
+      const settings = readFileSync(join(directory, 'postgresql.auto.conf'), 'utf8');
+      assert.doesNotMatch(settings, /password|a secret/);
+      const passfile = / passfile=([^ ']+)/.exec(settings)?.[1] ?? '';
+      assert.equal(readFileSync(passfile, 'utf8'), '*:*:*:postgres:a secret\n');
+      assert.equal(statSync(passfile).mode & 0o777, 0o600);
 
       const [line] = statusOf(site).standbys;
       assert.deepEqual(
