@@ -50,14 +50,6 @@ export async function playHistory({ seed, steps, major, say }: HistoryOptions): 
   kept.checkNothingIsLeft();
 }
 
-/** What a seed comes to, by name. */
-export function stepsOf(seed: number, steps: number): string[] {
-  const random = new Random(seed);
-  random.chance(0.75);
-  random.chance(0.25);
-  return drawSteps(random, steps).map(([, name]) => name);
-}
-
 /** In the beginning a backup, and something that it lacks. */
 function drawSteps(random: Random, count: number): Step[] {
   const named = (name: string): Step[] => allSteps.filter((step) => step[1] === name);
