@@ -123,6 +123,7 @@ async function carryOut(
       stateDirectory: config.stateDirectory,
       now: context.now,
       randomBytes: context.randomBytes,
+      onTotal: progress.total,
       onProgress: progress.advance,
       onObject: (done, what) =>
         progress.note(`${Math.min(done, total ?? done)} of ${total ?? '?'} objects, ${oneLine(what)}`),

@@ -59,7 +59,9 @@ async function loadFiles(
   const { cluster, request, onProgress, say, jobs, entries } = options;
   const directory = join(parent, 'dump');
   const { map } = options.rights;
-  const written = { cluster, files: wantedFiles(files, entries), directory, signal: request.signal, onProgress, map };
+  const wanted = wantedFiles(files, entries);
+  options.onTotal([...wanted.values()].reduce((sum, file) => sum + file.sizeBytes, 0));
+  const written = { cluster, files: wanted, directory, signal: request.signal, onProgress, map };
   if (format === 'tar') await writeTarMembers(written);
   else await writeDumpFiles(written);
   say(

@@ -22,6 +22,8 @@ export async function loadDump(options: LoadOptions): Promise<number> {
   await using claim = await claimToRead(cluster, record.id, { purpose: 'load', now, randomBytes });
   void claim;
   const files = filesOf(options, await listDumpFiles(cluster, record.id));
+  const sizeBytes = [...files.values()].reduce((sum, file) => sum + file.sizeBytes, 0);
+  options.onTotal(sizeBytes);
   const place = LoadPlace.open(options.stateDirectory, {
     ...{ dump: record.id, startedAt: now().toISOString() },
     ...{ host: target.host, port: target.port, database: target.database, oid: target.oid },
@@ -34,7 +36,7 @@ export async function loadDump(options: LoadOptions): Promise<number> {
     throw leavePlace(place, error, options);
   }
   place.remove();
-  return [...files.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return sizeBytes;
 }
 
 /** The error, with what became of the database. The note stays where it may be incomplete. */

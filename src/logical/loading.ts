@@ -34,6 +34,8 @@ export interface LoadOptions {
   readonly stateDirectory: string;
   readonly now: () => Date;
   readonly randomBytes: (length: number) => Uint8Array;
+  /** How many bytes will be read. */
+  readonly onTotal: (bytes: number) => void;
   readonly onProgress: (bytes: number) => void;
   /** How many objects have been made or filled, and which is now. */
   readonly onObject: (done: number, what: string) => void;

@@ -16,7 +16,7 @@ import { MoreNeeded, TocReader } from './toc-reader.ts';
 export async function* mapArchiveRoles(archive: AsyncIterable<Uint8Array>, roles: RoleMap): AsyncGenerator<Uint8Array> {
   const mapper = new TocMapper(roles);
   for await (const bytes of archive) yield mapper.push(bytes);
-  mapper.end();
+  yield mapper.end();
 }
 
 class TocMapper {
@@ -39,7 +39,19 @@ class TocMapper {
   push(bytes: Uint8Array): Uint8Array {
     if (this.#done) return bytes;
     this.#held = Buffer.concat([this.#held, bytes]);
-    if (this.#held.length < this.#tryAtBytes) return new Uint8Array();
+    return this.#held.length < this.#tryAtBytes ? new Uint8Array() : this.#map();
+  }
+
+  /** After the last bytes: what has waited. Throws `dump-contents` where the table does not end here. */
+  end(): Uint8Array {
+    if (this.#done) return new Uint8Array();
+    const bytes = this.#map();
+    if (this.#done) return bytes;
+    throw new PgrecallError('dump-contents', 'the table of contents is cut off');
+  }
+
+  /** Trying again at every piece would take the square of the time for an entry that is long. */
+  #map(): Uint8Array {
     const parts: Uint8Array[] = [];
     let consumed = 0;
     try {
@@ -57,10 +69,6 @@ class TocMapper {
     this.#tryAtBytes = this.#held.length * 2;
     if (this.#done) parts.push(this.#held);
     return Buffer.concat(parts);
-  }
-
-  end(): void {
-    if (!this.#done) throw new PgrecallError('dump-contents', 'the table of contents is cut off');
   }
 
   #takeHeader(reader: TocReader, rest: Buffer): Uint8Array {

@@ -3,11 +3,15 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { hasCode } from '../../src/errors/pgrecall-error.ts';
+import { namingRoles } from '../../src/logical/granted-roles.ts';
+import { mapGrantedRoles } from '../../src/logical/map-roles.ts';
 import { TocDecoder } from '../../src/logical/toc-decoder.ts';
 import type { TocEntry } from '../../src/logical/toc-entry.ts';
 import type { TocHeader } from '../../src/logical/toc-header.ts';
+import { mapArchiveRoles } from '../../src/logical/toc-mapper.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { CommandSite } from '../support/command-site.ts';
 import { fullPostgres } from '../support/full-postgres.ts';
@@ -65,6 +69,32 @@ const line = ({ dumpId, tableOid, oid, kind, schema, tag, owner, dependencies }:
     ...(dependencies.length > 0 ? [`;\tdepends on: ${dependencies.join(' ')}`] : []),
   ].join('\n');
 
+/** With other names of roles everything is as it was but these, and where rows begin. */
+async function assertMapped(bytes: Uint8Array, entries: readonly TocEntry[]): Promise<void> {
+  const roles = new Map([
+    ['postgres', 'boss'],
+    ['clerk of "shop"', '고객 "1"'],
+  ]);
+  const pieces = Readable.from(cutInto(bytes, 1013)) as AsyncIterable<Buffer>;
+  const mapped: Uint8Array[] = [];
+  for await (const piece of mapArchiveRoles(pieces, roles)) mapped.push(piece);
+  const found = decodeWhole(Buffer.concat(mapped), 1 << 20).entries;
+  assert.deepEqual(
+    found,
+    entries.map((entry) => ({
+      ...entry,
+      owner: entry.owner && (roles.get(entry.owner) ?? entry.owner),
+      ...(namingRoles.has(entry.kind) ? { definition: mapGrantedRoles(entry.definition ?? '', roles) } : {}),
+      dataOffset: undefined,
+    })),
+  );
+  assert.ok(found.some(({ definition }) => definition?.includes('TO "고객 ""1""";')));
+}
+
+function* cutInto(bytes: Uint8Array, pieceBytes: number): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+}
+
 describe('what is in a dump', () => {
   let server: TestCluster;
   const root = mkdtempSync(join(tmpdir(), 'pgrecall-contents-'));
@@ -82,7 +112,7 @@ describe('what is in a dump', () => {
 
   for (const [version, bin] of tools) {
     for (const format of ['custom', 'directory', 'tar'] as const) {
-      it(`is what pg_restore ${version} lists, in the format ${format}`, () => {
+      it(`is what pg_restore ${version} lists, in the format ${format}`, async () => {
         const path = join(root, `${format}-${version}`);
         const connection = ['-h', server.socketDirectory, '-U', 'postgres', 'shop'];
         execFileSync(join(bin, 'pg_dump'), [`-F${format}`, '-f', path, ...connection]);
@@ -99,6 +129,7 @@ describe('what is in a dump', () => {
         assert.ok(list.includes(`Compression: ${version === '15' ? (format === 'tar' ? 0 : -1) : header.compression}`));
         const day = header.createdAt.replace('T', ' ');
         assert.ok(list.includes(`Archive created at ${day}`), day);
+        await assertMapped(bytes, entries);
         // However it is cut into pieces.
         assert.deepEqual(decodeWhole(bytes, 1013).entries, entries);
         for (const entry of entries) {
