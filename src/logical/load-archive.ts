@@ -117,7 +117,8 @@ async function restore(
   });
   if (ending.exitStatus === 0 || (ending.exitStatus === 1 && lines.onlyUnknownSettings)) return;
   const { errors, failures } = lines;
-  throw explainFailedLoad({ name: 'pg_restore', database: target.database, ending, undone: false, errors, failures });
+  const undone = options.options.some((word) => /^(?:--single-t|-[a-zA-Z]*1)/.test(word));
+  throw explainFailedLoad({ name: 'pg_restore', database: target.database, ending, undone, errors, failures });
 }
 
 function only(files: ReadonlyMap<string, StoredEntry>): StoredEntry {

@@ -20,7 +20,7 @@ export function checkRestoreOptions(options: readonly string[], format: DumpForm
   const wrong = options.find((word) => ours.test(word));
   if (wrong !== undefined) {
     throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
-      hint: 'the server is --to, the database --database, a new one --create, parallel is --jobs',
+      hint: 'the server is --to, the database --database, a new one --create, parts are --only, SET ROLE is --role, parallel is --jobs',
     });
   }
   const stray = options.find((word) => !word.startsWith('-'));

@@ -40,7 +40,11 @@ describe('an archive', () => {
     await server[Symbol.asyncDispose]();
   });
 
-  const run = (...words: readonly string[]): CommandResult => site.run([...words, '--json']);
+  const run = (...words: readonly string[]): CommandResult => {
+    // What stands after -- is for pg_restore.
+    const rest = words.includes('--') ? words.indexOf('--') : words.length;
+    return site.run([...words.slice(0, rest), '--json', ...words.slice(rest)]);
+  };
   const idOf = (done: CommandResult): string => {
     assert.equal(done.status, 0, done.stderr);
     return (done.json() as { id: string }).id;
@@ -103,6 +107,11 @@ describe('an archive', () => {
     assert.equal(await films('edited'), 0);
     // A row is not there that another refers to.
     assert.ok(Number(failed.details['errors']) >= 2);
+    const words = ['--create', '--', '--single-transaction'];
+    const undone = failure(run('load', 'main', id, '--database', 'undone', ...words));
+    assert.match(undone.message, /"undone" is as it was; .*invalid byte sequence/);
+    await using session = await server.session('undone');
+    assert.deepEqual(await session.query("SELECT FROM pg_tables WHERE schemaname = 'public'"), []);
   });
 
   it('that is a script, and was edited, leaves the database as it was', async () => {
