@@ -64,7 +64,7 @@ function describeBackup({ id, stoppedAt, sizeBytes }: RestorePlan['backup']): st
   return `${id} (ended ${stoppedAt}, ${formatBytes(sizeBytes)})`;
 }
 
-function describeLosses({ over, discarded }: InPlace): string[] {
+export function describeLosses({ over, discarded }: InPlace): string[] {
   const wal = discarded.map(describeUnarchived).join(', ');
   return [
     ...[...over.superfluous].map(([oid, path]) => `empty ${path}, tablespace ${oid}, which the backup does not have`),

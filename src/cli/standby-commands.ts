@@ -29,6 +29,11 @@ export function standbyCommands({ jobs }: { readonly jobs: OptionSpec }): readon
           help: 'put a tablespace elsewhere (its path or oid = the new path)',
           repeatable: true,
         },
+        {
+          flags: '--delta',
+          help: 'the directory has another state of the cluster: write what differs, remove the rest',
+        },
+        { flags: '--discard-wal', help: 'with --delta: give up WAL of the directory that is not in the repository' },
         { flags: '--plan', help: 'say what would be done, touch nothing' },
         { flags: '--timeout <seconds>', help: 'how long --start waits (no limit)' },
         jobs,

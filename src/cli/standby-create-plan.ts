@@ -2,6 +2,7 @@ import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import { formatHistoryName } from '../postgres/segment-name.ts';
 import type { Timeline } from '../postgres/timeline.ts';
+import { isEmptyDirectory } from '../restore/delta-target.ts';
 import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { advisePrimary, type PrimaryAdvice } from '../standby/primary-settings-plan.ts';
@@ -15,6 +16,7 @@ import {
 } from '../standby/synchronous-plan.ts';
 import { identifyUpstream, readUpstream, type UpstreamFacts } from '../standby/upstream-facts.ts';
 import { findBackup, type ClusterAccess } from './cluster-access.ts';
+import { planInPlace, type InPlace } from './restore-in-place.ts';
 import type { StandbyWords } from './standby-words.ts';
 
 /** The server to follow, as it was found. */
@@ -30,6 +32,8 @@ export interface PlannedStandby {
   readonly upstream: FoundUpstream | undefined;
   /** `undefined` where the upstream itself is copied. */
   readonly plan: RestorePlan | undefined;
+  /** Where another state of the cluster is in the directory. */
+  readonly place: InPlace | undefined;
   readonly raised: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];
 }
@@ -38,10 +42,21 @@ export interface PlannedStandby {
 export async function planStandby(access: ClusterAccess, words: StandbyWords): Promise<PlannedStandby> {
   const upstream = words.logShipping ? undefined : await findUpstream(access, words);
   if (words.fromPrimary)
-    return { access, upstream, plan: undefined, raised: {}, warnings: warningsFor(words, upstream) };
+    return { access, upstream, plan: undefined, place: undefined, raised: {}, warnings: warningsFor(words, upstream) };
   const plan = await planBackup(access, words, upstream);
+  const place =
+    words.delta && !isEmptyDirectory(words.directory)
+      ? await planInPlace({ ...words, plan, store: access.store, configured: access.config.dataDirectory })
+      : undefined;
   const raised = upstream ? raisedLimits(await limitsOf(access, plan), upstream.facts.limits) : {};
-  return { access, upstream, plan, raised, warnings: [...plan.warnings, ...warningsFor(words, upstream)] };
+  return {
+    access,
+    upstream,
+    plan,
+    place,
+    raised,
+    warnings: [...plan.warnings, ...(place?.warnings ?? []), ...warningsFor(words, upstream)],
+  };
 }
 
 async function findUpstream({ config, incarnation }: ClusterAccess, words: StandbyWords): Promise<FoundUpstream> {

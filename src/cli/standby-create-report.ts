@@ -2,13 +2,14 @@ import { formatSpan } from '../config/duration.ts';
 import type { PrimaryAdvice } from '../standby/primary-settings-plan.ts';
 import type { CliContext } from './context.ts';
 import { formatBytes } from './format.ts';
+import { describeLosses } from './restore-report.ts';
 import type { PlannedStandby } from './standby-create-plan.ts';
 import type { StartedStandby } from './standby-start.ts';
 import type { StandbyWords } from './standby-words.ts';
 
 /** The plan as numbered steps. */
 export function describeStandby(
-  { upstream, plan, raised }: PlannedStandby,
+  { upstream, plan, place, raised }: PlannedStandby,
   words: StandbyWords,
   tablespaces: ReadonlyMap<number, string>,
 ): string[] {
@@ -16,7 +17,9 @@ export function describeStandby(
   const steps: string[] = [];
   if (plan) {
     const { id, stoppedAt, sizeBytes } = plan.backup;
-    steps.push(`restore ${id} (ended ${stoppedAt}, ${formatBytes(sizeBytes)}) to ${directory}`);
+    const backup = `${id} (ended ${stoppedAt}, ${formatBytes(sizeBytes)})`;
+    steps.push(place ? `bring ${directory} to ${backup}: write what differs` : `restore ${backup} to ${directory}`);
+    if (place) steps.push(...describeLosses(place));
   } else steps.push(`copy the server to follow to ${directory}`);
   for (const [oid, path] of tablespaces) steps.push(`restore tablespace ${oid} to ${path}`);
   for (const [setting, value] of Object.entries(raised)) {

@@ -29,13 +29,15 @@ const synchronousNames = 'synchronous_standby_names';
 /** `pgrecall standby create CLUSTER --to DIR`: whatever is in the way is found before anything is written. */
 export const runStandbyCreate: RunCommand = async (arguments_, context) => {
   const words = readStandbyWords(arguments_, context);
-  requireEmptyDirectory(words.directory, 'the directory');
+  if (!words.delta) requireEmptyDirectory(words.directory, 'the directory');
   const planned = await asRepositoryOwner(context, words.cluster, async (access) => planStandby(access, words));
-  const { access, upstream, plan } = planned;
+  const { access, upstream, plan, place } = planned;
   const copied = { id: 'the server to follow', tablespaces: upstream?.facts.tablespaces ?? [] };
-  const tablespaces = mapTablespaces(plan?.backup ?? copied, words.mappings);
-  requireEmptyTablespaces(tablespaces, words.directory);
-  if (plan) requireUnusedReplayed(plan.replayedTablespaces);
+  const tablespaces = place?.tablespaces ?? mapTablespaces(plan?.backup ?? copied, words.mappings);
+  if (!place) {
+    requireEmptyTablespaces(tablespaces, words.directory);
+    if (plan) requireUnusedReplayed(plan.replayedTablespaces);
+  }
   await checkPort(words, upstream);
   for (const warning of planned.warnings) context.stderr(`warning: ${warning}`);
   const steps = describeStandby(planned, words, tablespaces);
@@ -126,7 +128,7 @@ async function make(planned: PlannedStandby, making: Making, context: CliContext
     restoreCommand: standbyRestoreCommand(directory),
     raised: planned.raised,
   });
-  if (plan) await restoreStandby({ ...words, access, plan, tablespaces, settings }, context);
+  if (plan) await restoreStandby({ ...words, access, plan, place: planned.place, tablespaces, settings }, context);
   const madeSlot = upstream ? await makeSlot(upstream, words) : false;
   try {
     if (!plan && upstream) await copyUpstream({ ...words, access, upstream, tablespaces, settings }, context);

@@ -1,6 +1,7 @@
 import { restoreCommandScript, restoreScriptPath } from '../archive/restore-command.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { claimToRead } from '../repository/claim.ts';
+import { lockDirectory } from '../restore/directory-lock.ts';
 import { executeRestore } from '../restore/execute-restore.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { restoreInThreads } from '../restore/restoring.ts';
@@ -10,6 +11,7 @@ import type { CliContext } from './context.ts';
 import { findOwner } from './file-owner.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { startProgress } from './progress.ts';
+import { describeDifference, type InPlace } from './restore-in-place.ts';
 
 /** The value of the standby's `restore_command`. */
 export function standbyRestoreCommand(directory: string): string {
@@ -38,18 +40,21 @@ export async function restoreStandby(
     readonly access: ClusterAccess;
     readonly plan: RestorePlan;
     readonly directory: string;
+    readonly place: InPlace | undefined;
     readonly tablespaces: ReadonlyMap<number, string>;
     readonly settings: Readonly<Record<string, string>>;
     readonly jobs: number | undefined;
   },
   context: CliContext,
 ): Promise<void> {
-  const { access, plan, directory, tablespaces, settings } = options;
+  const { access, plan, place, directory, tablespaces, settings } = options;
   const { config } = access;
   const { now, randomBytes } = context;
   // An expiry leaves what is read.
   await using claim = await claimToRead(access.cluster, plan.backup.id, { purpose: 'standby', now, randomBytes });
   void claim;
+  await using stack = new AsyncDisposableStack();
+  if (place) stack.use(await lockDirectory(directory, { purpose: 'standby', ...context }));
   const progress = startProgress(context, `restore of ${plan.backup.id}`);
   progress.total(plan.backup.sizeBytes);
   const restoring = restoreInThreads(repositoryForThreads(access), config.name, options.jobs ?? config.jobs);
@@ -57,12 +62,13 @@ export async function restoreStandby(
   const { restore_command: restoreCommand } = settings;
   if (restoreCommand === undefined) throw new PgrecallError('bug', 'a standby without restore_command');
   try {
-    await executeRestore({
+    const report = await executeRestore({
       cluster: access.cluster,
       store: access.store,
       plan,
       directory,
       tablespaces,
+      over: place?.over,
       restoring,
       standby: true,
       settings: { restoreCommand, more: settings },
@@ -71,10 +77,11 @@ export async function restoreStandby(
       signal: context.signal,
       onProgress: progress.advance,
     });
+    const seconds = Math.max((now().getTime() - startedMs) / 1000, 0.001);
+    const written = place ? describeDifference(report) : formatBytes(plan.backup.sizeBytes);
+    context.stderr(`${plan.backup.id}: ${written}; restored and durable in ${formatDuration(seconds)}`);
   } finally {
     progress.end();
     await restoring.close();
   }
-  const seconds = Math.max((now().getTime() - startedMs) / 1000, 0.001);
-  context.stderr(`${formatBytes(plan.backup.sizeBytes)} restored and durable in ${formatDuration(seconds)}`);
 }

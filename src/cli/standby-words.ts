@@ -6,6 +6,7 @@ import { nameFromDirectory } from '../standby/conninfo-plan.ts';
 import { parseSynchronousSet, type SynchronousSet } from '../standby/synchronous-plan.ts';
 import type { CommandArguments } from './command.ts';
 import type { CliContext } from './context.ts';
+import { checkDeltaOptions } from './restore-in-place.ts';
 import { flagOption, listOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 
 export interface StandbyWords {
@@ -22,6 +23,8 @@ export interface StandbyWords {
   readonly delayMs: number | undefined;
   readonly synchronous: SynchronousSet | undefined;
   readonly apply: boolean;
+  readonly delta: boolean;
+  readonly discardWal: boolean;
   readonly mappings: readonly string[];
   readonly onlyPlan: boolean;
   readonly timeoutMs: number | undefined;
@@ -52,6 +55,8 @@ export function readStandbyWords(arguments_: CommandArguments, context: CliConte
     delayMs: delayOption(textOption(options, 'delay')),
     synchronous: synchronous === undefined ? undefined : parseSynchronousSet(synchronous),
     apply: flagOption(options, 'apply'),
+    delta: flagOption(options, 'delta'),
+    discardWal: flagOption(options, 'discardWal'),
     mappings: listOption(options, 'tablespace'),
     onlyPlan: flagOption(options, 'plan'),
     timeoutMs: secondsOption(options, 'timeout'),
@@ -79,8 +84,10 @@ function refuseContradictions(words: StandbyWords): void {
     [words.logShipping && words.fromPrimary, '--log-shipping', '--from-primary'],
     [words.logShipping && words.upstream !== undefined, '--log-shipping', '--upstream'],
     [words.logShipping && words.synchronous !== undefined, '--log-shipping', '--synchronous'],
+    [words.fromPrimary && words.delta, '--from-primary', '--delta'],
     [words.fromPrimary && words.backup !== undefined, '--from-primary', '--backup'],
   ];
   const found = rivals.find(([both]) => both);
+  checkDeltaOptions({ ...words, databases: [] });
   if (found) throw new PgrecallError('usage', `${found[1]} and ${found[2]} exclude each other`);
 }

@@ -31,7 +31,8 @@ export async function waitForStandby(
   for (;;) {
     options.signal.throwIfAborted();
     const isRunning = server.isRunning();
-    const state = isRunning ? await readState(server.uri) : undefined;
+    const seen = isRunning ? await readState(server.uri) : undefined;
+    const state = seen instanceof Error ? undefined : seen;
     if (state && (state.streaming || !options.streams)) return state;
     if (!isRunning) {
       throw new PgrecallError('recovery-failed', `the standby ended:\n${server.logTail()}`.trimEnd(), {
@@ -39,15 +40,16 @@ export async function waitForStandby(
       });
     }
     options.onState(state);
-    if (options.now().getTime() > deadlineMs) throw tooLate(state, server.logTail());
+    if (options.now().getTime() > deadlineMs) throw tooLate(seen, server.logTail());
     await sleep(pollMs, undefined, { signal: options.signal });
   }
 }
 
-function tooLate(state: StandbyState | undefined, log: string): PgrecallError {
+function tooLate(seen: StandbyState | Error | undefined, log: string): PgrecallError {
+  const state = seen instanceof Error ? undefined : seen;
   const where = state
     ? `it can be read, replayed up to ${state.replayedLsn ?? '?'}, and does not stream`
-    : 'it takes no connections yet';
+    : `it takes no connections yet${seen instanceof Error ? ` (${seen.message})` : ''}`;
   return new PgrecallError(
     'recovery-failed',
     `the standby does not stream in the time given: ${where}\n${log}`.trimEnd(),
@@ -58,7 +60,8 @@ function tooLate(state: StandbyState | undefined, log: string): PgrecallError {
   );
 }
 
-async function readState(uri: string): Promise<StandbyState | undefined> {
+/** What is in the way where it takes no connections. */
+async function readState(uri: string): Promise<StandbyState | Error | undefined> {
   try {
     await using session = await SqlSession.connect(uri, { applicationName: 'pgrecall', connectTimeoutMs: 5000 });
     const [row] = await session.query<{
@@ -76,7 +79,7 @@ async function readState(uri: string): Promise<StandbyState | undefined> {
     const { streaming, received, replayed, timeline } = row;
     return { streaming, receivedLsn: received, replayedLsn: replayed, timeline };
   } catch (error) {
-    if (error instanceof PgrecallError && hasCode(error, 'connection')) return undefined;
+    if (error instanceof PgrecallError && hasCode(error, 'connection')) return error;
     throw error;
   }
 }

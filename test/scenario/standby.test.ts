@@ -93,6 +93,15 @@ for (const major of [15, 18] as const) {
         await session.query(remade);
       }
       await eventually('it streams again', () => statusOf(site).standbys[0]?.state === 'streaming');
+
+      // Made anew in place.
+      assert.equal(site.run(['backup', 'main', '--type', 'incremental']).status, 0);
+      await standby.stop();
+      const anew = site.run([...words, '--delta', '--discard-wal', '--timeout', '60', '--json']);
+      assert.equal(anew.status, 0, anew.stderr);
+      assert.match(anew.stderr, /bring .* write what differs/);
+      await insert(primary, 'anew');
+      await arrives(standby, 'anew');
     });
   });
 }
