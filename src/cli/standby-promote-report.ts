@@ -25,15 +25,17 @@ interface Planned {
   readonly lack: Lack;
   readonly fork: Fork | undefined;
   readonly found: { readonly primary: PrimaryState; readonly others: readonly string[] };
+  readonly followers: readonly { readonly address: string }[];
 }
 
-export function describePlan({ facts, lack, fork, found }: Planned, directory: string): string[] {
+export function describePlan({ facts, lack, fork, found, followers }: Planned, directory: string): string[] {
   const at = facts.lastCommitTime === undefined ? '' : `, last commit ${formatTimestamp(facts.lastCommitTime)}`;
   return [
     `standby: "${directory}", timeline ${facts.timeline}, replayed up to ${formatLsn(facts.replayedLsn)}${at}${facts.replayPaused ? ', replay is paused' : ''}`,
     `primary: ${describePrimary(found.primary)}`,
     `WAL: ${describeLack(lack, facts)}`,
     ...(fork ? [`warning: timeline ${fork.timeline} left this one at ${formatLsn(fork.switchLsn)}`] : []),
+    ...(followers.length > 0 ? [`to follow: ${followers.map(({ address }) => address).join(', ')}`] : []),
     ...found.others.map((other) => `warning: ${other}`),
   ];
 }

@@ -13,6 +13,7 @@ import { stopAsStarted } from '../server/stop-and-start.ts';
 import { decideFence, findPrimary, type Answer, type FoundServers } from '../standby/fence-primary.ts';
 import { followPrimary, type Address, type Followed } from '../standby/follow.ts';
 import { serverOn } from '../standby/follow-address.ts';
+import { forgetStandby, notedStandbys } from '../standby/known-standbys.ts';
 import { pushLeftWal, type LeftWal } from '../standby/left-wal.ts';
 import { catchUp, ensureArchived, measureInArchive, promoteServer } from '../standby/promote.ts';
 import { readPromoted, readServer, readStandby, type StandbyFacts } from '../standby/promote-facts.ts';
@@ -123,6 +124,8 @@ async function lockPromotion({ cluster }: ClusterAccess, { now, randomBytes }: C
 export interface PlannedPromotion {
   readonly facts: StandbyFacts;
   readonly found: FoundServers;
+  /** Standbys that are to follow. */
+  readonly followers: readonly Answer[];
   readonly lack: Lack;
   readonly fork: ReturnType<typeof findFork>;
   /** By an earlier run, which did not come to its end. */
@@ -145,10 +148,11 @@ async function plan(access: ClusterAccess, words: Words, context: CliContext): P
     dataDirectory: config.dataDirectory,
     standby: { directory: words.directory, signature: facts.signature, conninfo: row?.conninfo ?? '' },
   });
-  if (isPromoted) return { facts, found, lack: measureLack(facts, []), fork: undefined, isPromoted };
+  const followers = await standbysToTell(access, { found, facts }, words, context);
+  if (isPromoted) return { facts, found, followers, lack: measureLack(facts, []), fork: undefined, isPromoted };
   const lack = withPrimary(await measureInArchive(store, facts), facts, found);
   const fork = findFork(facts.timeline, await store.readHistories());
-  return { facts, found, lack, fork, isPromoted };
+  return { facts, found, followers, lack, fork, isPromoted };
 }
 
 /** A primary that answers knows what it has written. */
@@ -272,7 +276,7 @@ async function promote(
   });
   const here = serverOn(directory);
   const followed: Followed[] = [];
-  for (const standby of await standbysToTell(planned, words, config.connection, context)) {
+  for (const standby of planned.followers) {
     const address = addressFor(standby, words, planned, here);
     followed.push(
       address
@@ -281,6 +285,7 @@ async function promote(
     );
   }
   const known = words.address ?? planned.found.ownAddresses[0] ?? here;
+  forgetStandby(config.stateDirectory, directory);
   endPromotion(config.stateDirectory);
   return { config, facts, lack, timeline, archived, followed, left, address: known };
 }
@@ -327,20 +332,34 @@ async function takeLeftWal(
   return { wal, leastLsn: checkpoint !== undefined && checkpoint > wal.endLsn ? checkpoint : wal.endLsn };
 }
 
+/**
+ * Those that are to follow: of the configured hosts, named by the administrator, and made on this host, unless they stream
+ * from a server that lives. Throws `connection`, `standby-node`, `cluster-mismatch` for one that was named and cannot.
+ */
 async function standbysToTell(
-  { found, facts }: PlannedPromotion,
-  { follow }: Words,
-  connection: string,
+  { config, incarnation }: ClusterAccess,
+  { found, facts }: Pick<PlannedPromotion, 'found' | 'facts'>,
+  { follow, directory }: Words,
   context: CliContext,
 ): Promise<readonly Answer[]> {
   const standbys = new Map(found.standbys.map((answer) => [answer.facts.signature, answer]));
-  for (const named of follow) {
-    const uri = /^[/.]/.test(named)
-      ? connectionTo(connection, serverOn(resolve(context.cwd, named)), context.env)
-      : named;
+  const ask = async (uri: string, isNamed: boolean): Promise<void> => {
     await using session = await SqlSession.connect(uri);
     const answer = { uri, address: session.address, facts: await readServer(session) };
-    if (answer.facts.signature !== facts.signature) standbys.set(answer.facts.signature, answer);
+    if (answer.facts.signature === facts.signature) return;
+    if (answer.facts.systemIdentifier !== incarnation.systemIdentifier || !answer.facts.inRecovery) {
+      if (!isNamed) return;
+      throw new PgrecallError('standby-node', `the server at ${answer.address} is no standby of "${config.name}"`, {
+        hint: '--follow names standbys of this cluster',
+      });
+    }
+    if (!isNamed && (await readStandby(session)).streams && found.primary.kind !== 'alive') return;
+    standbys.set(answer.facts.signature, answer);
+  };
+  const uriOf = (path: string): string => connectionTo(config.connection, serverOn(path), context.env);
+  for (const named of follow) await ask(/^[/.]/.test(named) ? uriOf(resolve(context.cwd, named)) : named, true);
+  for (const noted of notedStandbys(config.stateDirectory).values()) {
+    if (noted !== directory && isServerRunning(noted)) await ask(uriOf(noted), false).catch(() => undefined);
   }
   return [...standbys.values()];
 }

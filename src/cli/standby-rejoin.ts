@@ -7,6 +7,7 @@ import { requireNobodyThere } from '../restore/delta-target.ts';
 import { syncTrees, writeDurably } from '../restore/durable.ts';
 import { withRecoverySettings } from '../restore/recovery-settings.ts';
 import { nameFromDirectory } from '../standby/conninfo-plan.ts';
+import { noteStandby } from '../standby/known-standbys.ts';
 import {
   keepConfigurationOf,
   putBackConfiguration,
@@ -71,6 +72,7 @@ export const runStandbyRejoin: RunCommand = async (arguments_, context) => {
     if (await makeStandbySlot(session, words.slot)) context.stderr(`made the replication slot "${words.slot}"`);
   }
   await change(planned, { words, settings, back }, context);
+  noteStandby(access.config.stateDirectory, words.name, words.directory);
   let started: StartedStandby | undefined;
   if (words.start) {
     const major = planned.control.postgresMajor;

@@ -39,11 +39,13 @@ export async function followPrimary(standby: Answer, primary: NewPrimary): Promi
       `SELECT (SELECT setting FROM pg_settings WHERE name = 'primary_conninfo') AS conninfo,
               current_setting('primary_slot_name') AS slot, current_setting('recovery_target_timeline') AS timeline`,
     );
-    const slot = row?.slot === '' ? undefined : row?.slot;
+    const isShipped = (row?.conninfo ?? '') === '';
+    const slot = isShipped || row?.slot === '' ? undefined : row?.slot;
     if (slot !== undefined) await makeStandbySlot(primary.session, slot);
-    await session.query(
-      `ALTER SYSTEM SET primary_conninfo = ${quoted(withAddress(row?.conninfo ?? '', primary.address))}`,
-    );
+    if (!isShipped)
+      await session.query(
+        `ALTER SYSTEM SET primary_conninfo = ${quoted(withAddress(row?.conninfo ?? '', primary.address))}`,
+      );
     const restart = row?.timeline !== 'latest';
     if (restart) await session.query("ALTER SYSTEM SET recovery_target_timeline = 'latest'");
     await session.query('SELECT pg_reload_conf()');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { noteStandby } from '../../src/standby/known-standbys.ts';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
@@ -44,14 +45,24 @@ describe('a change of roles', () => {
     await using site = await ArchivingSite.of(primary);
     await insert(primary, 5);
     await using standby = await TestCluster.standbyOf(primary, standbySettings);
+    await using cousin = await TestCluster.standbyOf(primary, standbySettings);
+    noteStandby(site.stateDirectory, 'cousin', cousin.dataDirectory);
+    for (const path of ['standbys', 'standbys/cousin']) site.give(join(site.stateDirectory, path));
     await caughtUp(primary, standby);
+    await caughtUp(primary, cousin);
     const words = ['standby', 'promote', 'main', '--directory', standby.dataDirectory, '--stop-primary', '--json'];
     const first = site.start(words);
     const ended = new Promise<number | null>((resolve) => first.on('close', resolve));
     const second = site.run(words);
-    assert.deepEqual([await ended, second.status].toSorted(), [0, 5], second.stdout + second.stderr);
+    assert.deepEqual(
+      [await ended, second.status].toSorted((a, b) => Number(a) - Number(b)),
+      [0, 5],
+      second.stdout + second.stderr,
+    );
     assert.equal(primary.isRunning(), false);
     await insert(standby, 2);
+    await caughtUp(standby, cousin);
+    assert.equal(await contents(cousin), await contents(standby));
 
     const rejoin = ['standby', 'rejoin', 'main', '--directory', primary.dataDirectory, '--upstream', standby.uri()];
     const back = site.run([...rejoin, '--start', '--timeout', '60', '--json']);
