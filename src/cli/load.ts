@@ -57,7 +57,16 @@ export const runLoad: RunCommand = async (arguments_, context) => {
     create: flagOption(options, 'create'),
     force: flagOption(options, 'force'),
   };
-  const prepared = await prepareLoad({ cluster, record, dump, source, only, map: rights.map, request });
+  const prepared = await prepareLoad({
+    cluster,
+    record,
+    dump,
+    source,
+    only,
+    map: rights.map,
+    forPlan: isPlan,
+    request,
+  });
   const earlier = earlierLoads(config.stateDirectory, prepared.target, isPlan);
   if (isPlan) {
     showLoadPlan(record, await planLoad(prepared, rights, { globals, earlier }), context);
@@ -96,13 +105,13 @@ async function carryOut(
   { cluster, record, prepared, rights, jobs, rest, config }: Carried,
   context: CliContext,
 ): Promise<void> {
-  const { dump, source, request, target, chosen, entries } = prepared;
+  const { dump, source, request, target, toc, chosen, entries } = prepared;
   // pg_restore reads archives of older versions than its own, not of newer ones; what it sends is meant for its own and newer ones.
   const serverMajor = Math.max(target.major, Number.parseInt(dump.dumpVersion, 10));
   const wanted = { serverMajor, env: context.env, pgBin: config.pgBin, prefer: 'oldest' } as const;
   const programs = await findClientPrograms(wanted);
   const { database } = target;
-  const total = entries?.length;
+  const total = entries?.length ?? toc?.count;
   for (const line of chosen ? describeChoice(chosen) : []) context.stderr(line);
   const progress = startProgress(context, `load into ${oneLine(database)}`);
   const started = context.now();

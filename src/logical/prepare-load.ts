@@ -24,7 +24,7 @@ export interface PreparedLoad {
   readonly toc: TableOfContents | undefined;
   /** What `--only` has chosen. */
   readonly chosen: ChosenEntries | undefined;
-  /** Of everything, or of that. */
+  /** Of everything, for a plan, or of that. */
   readonly entries: readonly LoadEntry[] | undefined;
 }
 
@@ -35,26 +35,28 @@ export interface PrepareLoad {
   readonly source: DumpedDatabase;
   readonly only: readonly string[];
   readonly map: RoleMap;
+  /** Whether it is for a plan, which tells of every entry. */
+  readonly forPlan: boolean;
   readonly request: Omit<LoadTargetRequest, 'locale'>;
 }
 
 /** Looks at dump and target, and changes nothing. Throws `connection`, `dump-contents`, `object-unknown`, `objects-lacking`. */
 export async function prepareLoad(prepare: PrepareLoad): Promise<PreparedLoad> {
-  const { cluster, record, dump, source, only, map } = prepare;
+  const { cluster, record, dump, source, only, map, forPlan } = prepare;
+  const hold = forPlan || only.length > 0;
   const { signal } = prepare.request;
   const isScript = dump.format === 'plain';
-  const toc = isScript ? undefined : await readTableOfContents(cluster, { id: record.id, dump, source, signal });
-  if (toc) checkRoleMap(map, rolesOf(toc));
+  const toc = isScript ? undefined : await readTableOfContents(cluster, { id: record.id, dump, source, hold, signal });
+  if (toc) checkRoleMap(map, toc.roles);
   const request = { ...prepare.request, locale: localeOf(source, toc) };
   const target = await examineTarget(request);
   const chosen = toc && only.length > 0 ? await selectEntries(only, toc.entries, target, request) : undefined;
-  const entries = chosen ? toc?.entries.filter(({ dumpId }) => chosen.ids.has(dumpId)) : toc?.entries;
+  const entries = chosen
+    ? toc?.entries.filter(({ dumpId }) => chosen.ids.has(dumpId))
+    : hold
+      ? toc?.entries
+      : undefined;
   return { dump, source, request, target, toc, chosen, entries };
-}
-
-function rolesOf({ entries, largeObjectOwners }: TableOfContents): ReadonlySet<string> {
-  const named = entries.flatMap(({ owner, grantees }) => (owner === undefined ? grantees : [owner, ...grantees]));
-  return new Set([...named, ...largeObjectOwners]);
 }
 
 /** A plain dump tells the encoding alone. */

@@ -9,8 +9,12 @@ import type { TocHeader } from './toc-header.ts';
 /** What a dump has of one database, as far as it decides how it is loaded. */
 export interface TableOfContents {
   readonly header: TocHeader;
-  /** In their order, without settings and large objects. */
+  /** In their order, without settings and large objects; none where they were not to be held. */
   readonly entries: readonly LoadEntry[];
+  /** Of these. */
+  readonly count: number;
+  /** All that own something, or have something granted. */
+  readonly roles: ReadonlySet<string>;
   /** Entries of large objects, which are not held: before 17 each is several. */
   readonly largeObjectEntries: number;
   /** Of theirs. */
@@ -26,13 +30,17 @@ export async function readTableOfContents(
     readonly id: string;
     readonly dump: DumpFacts;
     readonly source: DumpedDatabase;
+    /** Whether the entries themselves are wanted: a hundred thousand tables are a million of them. */
+    readonly hold: boolean;
     readonly signal: AbortSignal;
   },
 ): Promise<TableOfContents> {
-  const { id, dump, source, signal } = asked;
+  const { id, dump, source, hold, signal } = asked;
   let header: TocHeader | undefined;
   const entries: LoadEntry[] = [];
   const largeObjectOwners = new Set<string>();
+  const roles = new Set<string>();
+  let count = 0;
   let largeObjectEntries = 0;
   let createDatabase: string | undefined;
   await listContents(
@@ -43,18 +51,22 @@ export async function readTableOfContents(
       onEntry: (entry) => {
         if (entry.kind === 'DATABASE') createDatabase = entry.definition;
         if (isSetting(entry)) return;
+        if (entry.owner !== undefined) roles.add(entry.owner);
         if (isLargeObject(entry)) {
           largeObjectEntries += 1;
           if (entry.owner !== undefined) largeObjectOwners.add(entry.owner);
           return;
         }
+        count += 1;
         const { definition, dropStatement: _drop, copyStatement: _copy, ...kept } = entry;
-        entries.push({ ...kept, grantees: namingRoles.has(entry.kind) ? granteesOf(definition) : [] });
+        const grantees = namingRoles.has(entry.kind) ? granteesOf(definition) : [];
+        for (const name of grantees) roles.add(name);
+        if (hold) entries.push({ ...kept, grantees });
       },
     },
   );
   if (!header) throw new PgrecallError('dump-contents', `the dump ${id} has no table of contents`);
-  return { header, entries, largeObjectEntries, largeObjectOwners, createDatabase };
+  return { header, entries, count, roles, largeObjectEntries, largeObjectOwners, createDatabase };
 }
 
 function granteesOf(definition: string | undefined): readonly string[] {
