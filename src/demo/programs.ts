@@ -11,14 +11,19 @@ export async function newestPrograms(env: NodeJS.ProcessEnv, wanted?: number): P
 
 /** The same, of those that a pg_dump on this machine can dump. Throws `server-program-missing`. */
 export async function newestProgramsWithClients(env: NodeJS.ProcessEnv, wanted?: number): Promise<Programs> {
-  return newest(async (major) => {
+  const find = async (major: number): Promise<Programs> => {
     const programs = await findPrograms({ major, env });
     await findClientPrograms({ serverMajor: major, env });
     return programs;
-  }, wanted);
+  };
+  return newest(find, wanted, ' with a pg_dump that is not older');
 }
 
-async function newest(find: (major: number) => Promise<Programs>, wanted: number | undefined): Promise<Programs> {
+async function newest(
+  find: (major: number) => Promise<Programs>,
+  wanted: number | undefined,
+  condition = '',
+): Promise<Programs> {
   let missing: unknown;
   for (const major of wanted === undefined ? majors : [wanted]) {
     try {
@@ -28,8 +33,12 @@ async function newest(find: (major: number) => Promise<Programs>, wanted: number
       missing = error;
     }
   }
-  throw new PgrecallError('server-program-missing', `found no PostgreSQL of the versions ${majors.join(', ')}`, {
-    hint: 'install one: apt-get install postgresql, or npm ci in a checkout of pgrecall',
-    cause: missing,
-  });
+  throw new PgrecallError(
+    'server-program-missing',
+    `found no PostgreSQL of the versions ${majors.join(', ')}${condition}`,
+    {
+      hint: 'install one: apt-get install postgresql, or npm ci in a checkout of pgrecall',
+      cause: missing,
+    },
+  );
 }
