@@ -55,7 +55,7 @@ export const runCheck: RunCommand = async (arguments_, context) => {
     findings.push({ name: 'archiving', status: 'problem', message: 'not tried, since what is above is not right' });
   }
   const gap = await gapFinding(access, context.signal);
-  findings.push(gap);
+  findings.push(gap, ...(await forkFinding(access)));
   return report(findings, access.config.name, context, gap.status === 'problem');
 };
 
@@ -108,6 +108,23 @@ async function gapFinding({ cluster, incarnation, store }: ClusterAccess, signal
     message: `the archived WAL has ${gaps.length} gap(s)${since}`,
     remedy: 'pgrecall list shows them; a fresh backup makes what follows recoverable',
   };
+}
+
+/** After a recovery or a failover: until there is a backup of it, every recovery replays all that lies before the fork. */
+async function forkFinding({ cluster, incarnation, store, config }: ClusterAccess): Promise<Finding[]> {
+  const newest = Math.max(1, ...(await store.readHistories()).keys());
+  const backups = (await cluster.listBackups({ onDamaged: () => undefined })).filter(
+    (backup) => backup.kind === 'physical' && backup.incarnation === incarnation.number,
+  );
+  if (newest === 1 || backups.length === 0 || backups.some(({ timeline }) => timeline >= newest)) return [];
+  return [
+    {
+      name: 'backup',
+      status: 'warning',
+      message: `no backup was taken on timeline ${newest}, the newest; the last one is from before its fork`,
+      remedy: `a fresh backup is due: pgrecall backup ${config.name}`,
+    },
+  ];
 }
 
 function report(findings: readonly Finding[], cluster: string, context: CliContext, gap: boolean): number {

@@ -375,7 +375,7 @@ export const commands: readonly CommandSpec[] = [
     name: 'lab',
     group: 'Trying it',
     positional: ['<name>'],
-    help: 'a practice on the DVD rental database, step by step, with the proof: sql-dump, parallel-dump',
+    help: 'a practice on the DVD rental database, step by step, with the proof: sql-dump, parallel-dump, pitr',
     options: [
       { flags: '--postgres <major>', help: 'the PostgreSQL to use, 14 to 18; the newest found unless said' },
       { flags: '--keep', help: 'leave everything in place at the end' },

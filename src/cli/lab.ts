@@ -21,6 +21,7 @@ const labs: Readonly<Record<string, Lab>> = {
     clients: true,
     load: async () => (await import('../demo/parallel-dump-lab.ts')).playParallelDumpLab,
   },
+  pitr: { clients: false, load: async () => (await import('../demo/pitr-lab.ts')).playPitrLab },
 };
 
 /** `pgrecall lab NAME`. */

@@ -65,8 +65,7 @@ export async function openCluster(work: RecoverWork): Promise<RecoveryState | un
     await startAsStarted({ ...recording.journal.server, startTimeoutMs });
     if (!isServerRunning(place.directory)) throw new PgrecallError('server-start', 'the server has ended again');
   });
-  await recordDone(recording, 'reopen');
-  await recording.write({ phase: 'over' });
+  await recordDone(recording, 'reopen', 'over');
   return state;
 }
 

@@ -145,7 +145,21 @@ function howItWouldBeStarted(directory: string, postgres: string, logFile: strin
   const last = readServerCommand(directory);
   const [first, , ...rest] = last?.arguments ?? [];
   const words = first === '-D' ? rest : (last?.arguments ?? []);
-  return { kind: 'command', command: { program: last?.program ?? postgres, arguments: words }, env: {}, logFile };
+  return {
+    kind: 'command',
+    command: { program: last?.program ?? postgres, arguments: words },
+    env: worldOf(env),
+    logFile,
+  };
+}
+
+/** What a server needs of its environment; nothing that could be secret. */
+function worldOf(env: NodeJS.ProcessEnv): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && /^(?:PATH|TZ|LANG|LC_[A-Z]+)$/.test(name)) found[name] = value;
+  }
+  return found;
 }
 
 function describeStart(startedBy: StartedBy): string {

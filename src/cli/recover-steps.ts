@@ -7,8 +7,9 @@ import { readControlFile } from '../backup/read-control-file.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { timeline as toTimeline } from '../postgres/timeline.ts';
 import { closedArguments, closedSettings } from '../recover/closed-doors.ts';
-import { clearMade, isKeptWithin, keepAside, keptDirectory, planKeep } from '../recover/keep-aside.ts';
+import { clearEmptied, clearMade, isKeptWithin, keepAside, keptDirectory, planKeep } from '../recover/keep-aside.ts';
 import { nextStep, stepNames, type StepName } from '../recover/recover-plan.ts';
+import type { RecoveryJournal } from '../recover/recovery-journal.ts';
 import { presentTablespaces, requireNobodyThere } from '../restore/delta-target.ts';
 import { syncTrees, writeDurably } from '../restore/durable.ts';
 import { withRecoverySettings } from '../restore/recovery-settings.ts';
@@ -58,11 +59,15 @@ export async function advanceToTarget(work: RecoverWork): Promise<void> {
   }
 }
 
-export async function recordDone(recording: Recording, step: StepName): Promise<void> {
+export async function recordDone(
+  recording: Recording,
+  step: StepName,
+  phase: RecoveryJournal['phase'] = 'forward',
+): Promise<void> {
   const done = [...new Set([...recording.journal.done, step])].toSorted(
     (a, b) => stepNames.indexOf(a) - stepNames.indexOf(b),
   );
-  await recording.write({ begun: null, done });
+  await recording.write({ begun: null, done, phase });
 }
 
 type Act = (work: RecoverWork) => Promise<void>;
@@ -80,6 +85,8 @@ const acts: Readonly<Record<Exclude<StepName, 'promote' | 'reopen'>, Act>> = {
 /** As it had been started, and waits until its processes are gone. */
 export async function stopForRecovery({ recording, context }: RecoverWork): Promise<void> {
   const { server, directory } = recording.journal;
+  // While it is brought back it is not there for a moment.
+  if (!existsSync(directory)) return;
   if (isServerRunning(directory)) {
     context.stderr('stopping the server');
     await stopAsStarted(server);
@@ -131,7 +138,7 @@ async function clone({ place, recording, context }: RecoverWork): Promise<void> 
 }
 
 async function restore({ place, recording, context, jobs }: RecoverWork): Promise<void> {
-  const { directory, moves, delta, again, mode } = recording.journal;
+  const { directory, moves, delta, again, mode, walPlace } = recording.journal;
   if (isServerRunning(directory)) requireNobodyThere(directory);
   const isOver = (delta || again) && !isKeptWithin(directory, moves);
   if (!isOver) {
@@ -140,6 +147,7 @@ async function restore({ place, recording, context, jobs }: RecoverWork): Promis
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     });
   }
+  if (isOver && walPlace !== null) await place.asOwner(async () => parkWal(recording));
   await restoreForRecovery({ place, recording, context, jobs, isOver });
   await place.asOwner(async () => chmodSync(directory, mode));
 }
@@ -165,6 +173,14 @@ async function configure({ place, recording, context }: RecoverWork): Promise<vo
     await recording.write({ timeline: plan.timeline });
   });
   await place.asOwner(async () => removeOutside(recording));
+}
+
+/** What is brought to a backup in place is emptied first, through a link to pg_wal as well: there lies what was kept. */
+function parkWal({ journal }: Recording): void {
+  const wal = join(journal.directory, 'pg_wal');
+  if (lstatSync(wal, { throwIfNoEntry: false })?.isSymbolicLink() === true) rmSync(wal);
+  mkdirSync(wal, { recursive: true, mode: 0o700 });
+  clearEmptied(journal);
 }
 
 /** A pg_wal on a disk of its own stays there. */

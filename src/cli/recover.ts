@@ -132,6 +132,10 @@ function journalOf(
 async function goOn(work: RecoverWork, words: RecoverWords): Promise<number> {
   const { recording, context } = work;
   const { journal } = recording;
+  if (journal.phase === 'over' && !words.request) {
+    answerRecovery(context, journal, { directory: journal.directory, outcome: 'opened' });
+    return 0;
+  }
   if (journal.phase !== 'forward') {
     throw new PgrecallError('recovery-unfinished', 'there is nothing to go on with', { hint: describeState(journal) });
   }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -34,7 +35,7 @@ export function planKeep(directory: string, tablespaces: readonly string[], vers
   const moves: Move[] = [];
   const emptied: EmptiedPlace[] = [];
   const empty = (path: string, names: readonly string[], isWhole: boolean): void => {
-    emptied.push({ path, modifiedMs: statSync(path).mtimeMs, isWhole });
+    emptied.push({ path, modified: modifiedOf(path), isWhole });
     for (const name of names) moves.push({ from: join(path, name), to: join(path, keptName, name) });
   };
   const wal = join(directory, 'pg_wal');
@@ -78,20 +79,25 @@ export function keepAside({ moves }: Pick<KeepPlan, 'moves'>): void {
         cause: error,
       });
     }
-    syncDirectory(dirname(from));
-    syncDirectory(dirname(to));
   }
+  syncAround(moves);
 }
 
 /** Takes away what was made since, as far as it would be in the way; what was kept stays. */
 export function clearMade({ moves, emptied }: Pick<KeepPlan, 'moves' | 'emptied'>): void {
   for (const { from, to } of moves) if (look(to)) rmSync(from, { recursive: true, force: true });
+  clearEmptied({ moves, emptied });
+}
+
+/** The same within the directories that stay. */
+export function clearEmptied({ moves, emptied }: Pick<KeepPlan, 'moves' | 'emptied'>): void {
   for (const { path, isWhole } of emptied) {
     // A tablespace may hold other versions' directories.
     if (!isWhole) continue;
     for (const name of contentsOfEmptied(path)) {
-      const isOld = moves.some(({ from }) => from === join(path, name));
-      if (!isOld) rmSync(join(path, name), { recursive: true, force: true });
+      const move = moves.find(({ from }) => from === join(path, name));
+      // One that lies at its old name again is old.
+      if (!move || look(move.to)) rmSync(join(path, name), { recursive: true, force: true });
     }
   }
 }
@@ -111,12 +117,31 @@ export function putBack(kept: Pick<KeepPlan, 'moves' | 'emptied'>): void {
   for (const { from, to } of kept.moves) {
     if (!look(to)) continue;
     renameSync(to, from);
-    syncDirectory(dirname(to));
-    syncDirectory(dirname(from));
   }
-  for (const { path, modifiedMs } of kept.emptied) {
+  syncAround(kept.moves);
+  for (const { path, modified } of kept.emptied) {
     rmSync(join(path, keptName), { recursive: true, force: true });
-    utimesSync(path, modifiedMs / 1000, modifiedMs / 1000);
+    setModified(path, modified);
+  }
+}
+
+/** A power cut in between leaves each of them at one of its two places. */
+function syncAround(moves: readonly Move[]): void {
+  const directories = new Set(moves.flatMap(({ from, to }) => [dirname(from), dirname(to)]));
+  for (const directory of directories) if (existsSync(directory)) syncDirectory(directory);
+}
+
+function modifiedOf(path: string): string {
+  const nanoseconds = statSync(path, { bigint: true }).mtimeNs;
+  return `${nanoseconds / 1_000_000_000n}.${String(nanoseconds % 1_000_000_000n).padStart(9, '0')}`;
+}
+
+/** Node has only a number for it, which is some hundred nanoseconds off. */
+function setModified(path: string, modified: string): void {
+  try {
+    execFileSync('touch', ['-m', '-d', `@${modified}`, '--', path], { stdio: 'ignore' });
+  } catch {
+    utimesSync(path, Number(modified), Number(modified));
   }
 }
 

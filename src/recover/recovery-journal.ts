@@ -20,7 +20,8 @@ export interface Move {
 /** A directory that stays while what is in it is put aside, with the time that it had. */
 export interface EmptiedPlace {
   readonly path: string;
-  readonly modifiedMs: number;
+  /** Seconds since 1970, to the nanosecond: more than a number holds. */
+  readonly modified: string;
   /** Whether all that is in it was put aside. */
   readonly isWhole: boolean;
 }

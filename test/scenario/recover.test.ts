@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
-import type { TestCluster } from '../support/cluster.ts';
-import { everyFile } from '../support/every-file.ts';
+import { SqlSession } from '../../src/connection/sql-session.ts';
+import { TestCluster } from '../support/cluster.ts';
+import { differingFiles, everyFile } from '../support/every-file.ts';
+import { giveToServer } from '../support/server-user.ts';
 
 interface Answer {
   readonly outcome: string;
@@ -43,7 +45,7 @@ async function accident(server: TestCluster, site: ArchivingSite): Promise<{ wan
   await run(server, 'UPDATE t SET n = 0');
   const between = await momentOf(server);
   await run(server, 'DELETE FROM t');
-  await run(server, "INSERT INTO t VALUES (7)");
+  await run(server, 'INSERT INTO t VALUES (7)');
   return { wanted, between };
 }
 
@@ -65,6 +67,7 @@ describe('recover', () => {
     assert.match(answer.stopped ?? '', /recovery stopping before commit/);
     assert.equal(await rows(server), '1001 501501');
     await run(server, 'INSERT INTO t VALUES (1)');
+    assert.match(site.run(['check', 'main']).stdout, /a fresh backup is due/);
     assert.ok((await (await site.store()).getHistory('00000002.history')) !== undefined);
 
     const again = site.run(['recover', 'main', '--yes', '--json']);
@@ -75,4 +78,94 @@ describe('recover', () => {
     assert.equal(await rows(server), '1 7');
     assert.ok(!existsSync(kept(server.dataDirectory)));
   });
+
+  it('pauses, closed to users, and goes to a later and to an earlier moment, with tablespaces and pg_wal where they were', async () => {
+    await using server = await archivingCluster(15);
+    await using site = await ArchivingSite.of(server);
+    const place = await withPlaces(server, site);
+    const { wanted, between } = await accident(server, site);
+    await run(server, 'INSERT INTO f VALUES (2)');
+    appendFileSync(site.configFile, "assertions = ['SELECT count(*) = 1001 FROM t', 'SELECT sum(n) > 0 FROM t']\n");
+    await server.stop();
+    const places = [server.dataDirectory, place.fast, place.wal];
+    const before = places.map((path) => everyFile(path));
+
+    const first = site.run(['recover', 'main', '--target-time', between, '--yes', '--json']);
+    assert.equal(first.status, 3, first.stdout + first.stderr);
+    assert.deepEqual(
+      (first.json() as Answer).assertions.map(({ holds }) => holds),
+      [true, false],
+    );
+    assert.match(first.stderr, /DOES NOT HOLD: SELECT sum\(n\) > 0 FROM t \(false\)/);
+    // The role that pgrecall comes as, by a user that is not the server's: nobody else comes in.
+    await assert.rejects(
+      SqlSession.connect(server.uri().replace('user=postgres', 'user=other')),
+      /no pg_hba.conf entry/,
+    );
+
+    const earlier = site.run(['recover', 'main', '--continue', '--target-time', wanted, '--pause', '--json']);
+    assert.equal(earlier.status, 0, earlier.stderr);
+    assert.match(earlier.stderr, /again, by what differs/);
+    const later = site.run(['recover', 'main', '--continue', '--target-time', between, '--pause', '--json']);
+    assert.equal(later.status, 3, later.stderr);
+    assert.match(later.stderr, /going on from where it is/);
+    const open = site.run(['recover', 'main', '--continue', '--target-time', wanted, '--yes', '--json']);
+    assert.equal(open.status, 0, open.stderr);
+    assert.equal(await rows(server), '1001 501501');
+    await run(server, 'INSERT INTO f VALUES (3)');
+    assert.match(site.run(['recover', 'main', '--status']).stdout, /the recovery is over/);
+
+    assert.equal(site.run(['recover', 'main', '--undo']).status, 0);
+    for (const [i, path] of places.entries()) {
+      assert.deepEqual(differingFiles(everyFile(path), before[i] ?? new Map()), [], path);
+    }
+    // The clone of what was kept is brought to the backup.
+    const delta = site.run(['recover', 'main', '--target-time', wanted, '--delta', '--yes']);
+    assert.equal(delta.status, 0, delta.stderr);
+    assert.match(delta.stderr, /differ, /);
+    assert.equal(await rows(server), '1001 501501');
+    assert.equal(site.run(['recover', 'main', '--forget']).status, 0);
+    assert.ok(!existsSync(kept(server.dataDirectory)) && !existsSync(join(place.fast, 'pgrecall-kept')));
+  });
+
+  it('refuses before anything is touched', async () => {
+    await using server = await archivingCluster(15);
+    await using site = await ArchivingSite.of(server);
+    const { wanted } = await accident(server, site);
+    const codeOf = (...words: readonly string[]): [number | null, string | undefined] => {
+      const result = site.run(['recover', 'main', ...words, '--json']);
+      return [result.status, (result.json() as Answer).error?.code];
+    };
+    assert.deepEqual(codeOf('--target-time', '2001-01-01', '--yes'), [4, 'target-unreachable']);
+    assert.deepEqual(codeOf('--target-time', wanted), [2, 'usage']);
+    assert.deepEqual(codeOf('--continue', '--yes'), [1, 'recovery-unfinished']);
+    assert.deepEqual(codeOf('--undo'), [1, 'recovery-unfinished']);
+    {
+      await using standby = await TestCluster.standbyOf(server, { hot_standby: 'on' });
+      assert.ok(standby.isRunning());
+      assert.deepEqual(codeOf('--target-time', wanted, '--yes'), [1, 'standby-connected']);
+    }
+    await using other = await TestCluster.create({ major: 15 });
+    const words = ['--target-time', wanted, '--yes'];
+    const result = site.run(['recover', 'main', ...words, '--json'], {
+      env: { PGRECALL_DATA_DIRECTORY: other.dataDirectory },
+    });
+    assert.equal((result.json() as Answer).error?.code, 'cluster-mismatch', result.stderr);
+    assert.ok(server.isRunning() && other.isRunning());
+    assert.ok(!existsSync(kept(server.dataDirectory)) && !existsSync(kept(other.dataDirectory)));
+  });
 });
+
+/** A tablespace, and a pg_wal on a disk of its own. */
+async function withPlaces(server: TestCluster, site: ArchivingSite): Promise<{ fast: string; wal: string }> {
+  const [fast, wal] = [join(site.directory, 'fast'), join(site.directory, 'wal')];
+  mkdirSync(fast, { mode: 0o700 });
+  giveToServer(fast);
+  await run(server, `CREATE TABLESPACE fast LOCATION '${fast}'`);
+  await run(server, 'CREATE TABLE f TABLESPACE fast AS SELECT 1 AS n');
+  await server.stop();
+  renameSync(join(server.dataDirectory, 'pg_wal'), wal);
+  symlinkSync(wal, join(server.dataDirectory, 'pg_wal'));
+  await server.start();
+  return { fast, wal };
+}

@@ -21,3 +21,10 @@ export function everyFile(directory: string): Map<string, string> {
   visit('');
   return found;
 }
+
+/** What differs between two of them. */
+export function differingFiles(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): string[] {
+  return [...new Set([...a.keys(), ...b.keys()])]
+    .filter((path) => a.get(path) !== b.get(path))
+    .map((path) => `${path}: ${a.get(path) ?? 'missing'} | ${b.get(path) ?? 'missing'}`);
+}
