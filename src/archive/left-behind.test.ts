@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseHistory } from '../postgres/timeline-history.ts';
 import { timeline } from '../postgres/timeline.ts';
-import { leftBehind } from './left-behind.ts';
+import { walSegment } from '../../test/support/test-archive.ts';
+import { leftBehind, receivedLength } from './left-behind.ts';
 
 const segmentBytes = 1_048_576;
 const name = (of: number, number: number): string =>
@@ -23,6 +24,18 @@ describe('what a primary that died has left behind', () => {
       name(1, 4),
       ...[5, 6, 7].map((number) => name(2, number)),
     ]);
+  });
+
+  it('is of a segment what was received: pages of its own, and the zeros behind a switch', () => {
+    const bytes = walSegment(5);
+    assert.equal(receivedLength(bytes), segmentBytes);
+    bytes.fill(0, 5 * 8192);
+    assert.equal(receivedLength(bytes), segmentBytes);
+    // What the file held before it was used again.
+    bytes.set(walSegment(2).subarray(9 * 8192), 9 * 8192);
+    assert.equal(receivedLength(bytes), 9 * 8192);
+    bytes[8 * 8192 + 100] = 1;
+    assert.equal(receivedLength(bytes), 8 * 8192);
   });
 
   it('is nothing on the first timeline', () => {

@@ -4,7 +4,8 @@ import { hasCode, isErrno } from '../errors/pgrecall-error.ts';
 import { lsn } from '../postgres/lsn.ts';
 import { isSegmentName, parseSegmentName, segmentOf } from '../postgres/segment-name.ts';
 import type { TimelineHistory } from '../postgres/timeline-history.ts';
-import type { WalStore } from './wal-store.ts';
+import { readSegmentHeader } from '../wal/page-header.ts';
+import type { Stored, WalStore } from './wal-store.ts';
 
 /*
  * What a primary that died had not archived yet, its standby has: it received it. But a standby marks what it receives as
@@ -12,6 +13,9 @@ import type { WalStore } from './wal-store.ts';
  * archive would lack the last segments before the switch, for ever. So, with the history file of the new timeline, which
  * the server hands over before anything else, goes what pg_wal has of the timelines before it and the archive lacks.
  */
+
+/** xlp_pageaddr, in the header of a page (wal/page-header.ts). */
+const pageAddressOffset = 8;
 
 /**
  * Stores the whole segments of `walDirectory` that lie on the way to the timeline and are not archived; their names.
@@ -24,12 +28,39 @@ export async function storeLeftBehind(
 ): Promise<readonly string[]> {
   const stored: string[] = [];
   for (const name of leftBehind(store.segmentBytes, history, readdirSync(walDirectory))) {
-    if (await isArchived(store, name)) continue;
-    const bytes = readSegment(join(walDirectory, name));
-    if (bytes?.length !== store.segmentBytes) continue;
-    if ((await store.putSegment(name, bytes)) === 'stored') stored.push(name);
+    try {
+      if ((await store.findSegment(name)) !== undefined) continue;
+      const bytes = readSegment(join(walDirectory, name));
+      if (bytes?.length === store.segmentBytes && (await putReceived(store, name, bytes)) === 'stored')
+        stored.push(name);
+    } catch (error) {
+      // No reason to keep the history back: two contents are both there, and what is missing is told by `check`.
+      if (!hasCode(error, 'wal-other-content', 'wal-damaged')) throw error;
+    }
   }
   return stored;
+}
+
+async function putReceived(store: WalStore, name: string, bytes: Uint8Array): Promise<Stored> {
+  const length = receivedLength(bytes);
+  if (length === bytes.length) return store.putSegment(name, bytes);
+  return store.putPartial(name, bytes.subarray(0, length));
+}
+
+/**
+ * How much of a segment was received. What follows a switch of segments (pg_switch_wal, archive_timeout) is zeros, page headers
+ * and all, and replay needs none of it: a standby whose primary died in between has there what the file held before,
+ * which the segment of the primary has not. Throws `wal-damaged` where it does not begin as a segment does.
+ */
+export function receivedLength(bytes: Uint8Array): number {
+  const { startLsn, walBlockBytes: pageBytes } = readSegmentHeader(bytes);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at < bytes.length; at += pageBytes) {
+    const address = view.getBigUint64(at + pageAddressOffset, true);
+    if (address === startLsn + BigInt(at)) continue;
+    if (!bytes.subarray(at, at + pageBytes).every((byte) => byte === 0)) return at;
+  }
+  return bytes.length;
 }
 
 /** Of the files, the segments that end before their timeline was left, and begin after it was entered. */
@@ -43,16 +74,6 @@ export function leftBehind(segmentBytes: number, history: TimelineHistory, files
     const entered = history.parents[at - 1]?.switchLsn ?? lsn(0n);
     return number >= segmentOf(entered, segmentBytes) && number < segmentOf(parent.switchLsn, segmentBytes);
   });
-}
-
-/** Two contents under one name are both there. */
-async function isArchived(store: WalStore, name: string): Promise<boolean> {
-  try {
-    return (await store.findSegment(name)) !== undefined;
-  } catch (error) {
-    if (hasCode(error, 'wal-other-content')) return true;
-    throw error;
-  }
 }
 
 /** `undefined` where the server takes the file for something else meanwhile: it renames old segments and writes over them. */

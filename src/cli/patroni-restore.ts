@@ -1,3 +1,6 @@
+import { lastingGaps } from '../archive/lasting-gaps.ts';
+import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { formatLsn } from '../postgres/lsn.ts';
 import { claimToRead } from '../repository/claim.ts';
 import { isEmptyDirectory } from '../restore/delta-target.ts';
 import { lockDirectory } from '../restore/directory-lock.ts';
@@ -49,6 +52,7 @@ export async function restoreForPatroni(order: PatroniOrder, context: CliContext
   if (!inPlace) requireEmptyDirectory(directory, 'the directory');
   const planned = await asRepositoryOwner(context, words.cluster, async (access) => {
     const plan = await planFor(access, words, await order.request(access));
+    if (order.standby) await refuseGap(access, plan, context.signal);
     const over = { ...words, plan, store: access.store, mappings, configured: directory, onlyPlan: false };
     return { access, plan, place: inPlace ? await planInPlace(over) : undefined };
   });
@@ -73,6 +77,25 @@ async function planFor(access: ClusterAccess, words: PatroniWords, request: Reco
   );
   const named = words.backup === undefined ? undefined : findBackup(backups, words.backup);
   return planTargetIn(access.store, { backups, named, request });
+}
+
+/**
+ * Throws `wal-gap`: a replica that meets a gap can go on only where the primary has kept all WAL since, and nobody would
+ * make it in another way any more.
+ */
+async function refuseGap({ store }: ClusterAccess, plan: RestorePlan, signal: AbortSignal): Promise<void> {
+  const { gaps } = await lastingGaps(store, [plan.backup], { signal });
+  const gap = gaps.find(({ timeline, fromLsn }) => {
+    const part = plan.path.find((on) => on.timeline === timeline);
+    return part !== undefined && (part.endLsn === undefined || fromLsn < part.endLsn);
+  });
+  if (!gap) return;
+  const [from, to] = [formatLsn(gap.fromLsn), formatLsn(gap.toLsn)];
+  throw new PgrecallError(
+    'wal-gap',
+    `the archive lacks WAL from ${from} to ${to} on timeline ${gap.timeline}, which a replica made of ${plan.backup.id} would need`,
+    { hint: 'take a backup now: replicas are made from it', details: { timeline: gap.timeline, from, to } },
+  );
 }
 
 interface Writing {

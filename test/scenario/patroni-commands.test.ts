@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { archivingCluster, ArchivingSite } from '../support/archiving-site.ts';
+import { archivingCluster, ArchivingSite, fill } from '../support/archiving-site.ts';
 import { TestCluster } from '../support/cluster.ts';
 import type { CommandResult } from '../support/command-site.ts';
 
@@ -82,6 +82,26 @@ describe('what Patroni calls', () => {
     assert.equal(refused.status, 1);
     assert.equal(code(refused), 'cluster-mismatch');
     assert.ok(!existsSync(join(site.directory, 'other')));
+  });
+
+  it('makes no replica that would stop at a gap in the archive', async () => {
+    {
+      await using session = await cluster.session();
+      await fill(session, 3);
+    }
+    await site.archiveAll(cluster);
+    const store = await site.store();
+    const segments: { name: string; key: string }[] = [];
+    for await (const segment of store.listSegments()) segments.push(segment);
+    const taken = segments.at(-3);
+    assert.ok(taken);
+    const object = site.object(taken.key);
+    renameSync(object, `${object}.away`);
+    const refused = site.run([...words('replica', 'gap'), '--json']);
+    renameSync(`${object}.away`, object);
+    assert.equal(refused.status, 3, refused.stderr);
+    assert.equal(code(refused), 'wal-gap');
+    assert.ok(!existsSync(join(site.directory, 'gap')));
   });
 
   it('writes nothing where the wanted moment cannot be reached', () => {
