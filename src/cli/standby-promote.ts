@@ -15,7 +15,7 @@ import { followPrimary, type Address, type Followed } from '../standby/follow.ts
 import { serverOn } from '../standby/follow-address.ts';
 import { forgetStandby, notedStandbys } from '../standby/known-standbys.ts';
 import { pushLeftWal, type LeftWal } from '../standby/left-wal.ts';
-import { catchUp, ensureArchived, measureInArchive, promoteServer } from '../standby/promote.ts';
+import { catchUp, ensureArchived, measureInArchive, missingSynchronous, promoteServer } from '../standby/promote.ts';
 import { readPromoted, readServer, readStandby, type StandbyFacts } from '../standby/promote-facts.ts';
 import { beginPromotion, endPromotion, readPromotion } from '../standby/promote-journal.ts';
 import {
@@ -285,6 +285,12 @@ async function promote(
     );
   }
   const known = words.address ?? planned.found.ownAddresses[0] ?? here;
+  const waitsFor = await missingSynchronous(session);
+  if (waitsFor !== undefined) {
+    context.stderr(
+      `warning: commits wait for synchronous standbys (${waitsFor}), and none of them streams from it yet`,
+    );
+  }
   forgetStandby(config.stateDirectory, directory);
   endPromotion(config.stateDirectory);
   return { config, facts, lack, timeline, archived, followed, left, address: known };

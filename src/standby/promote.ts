@@ -168,3 +168,12 @@ async function switchSegment(session: SqlSession): Promise<string | undefined> {
     return undefined;
   }
 }
+
+/** `synchronous_standby_names`, which a standby has of its primary, where nobody of them is there. */
+export async function missingSynchronous(session: SqlSession): Promise<string | undefined> {
+  const [row] = await session.query<{ names: string; there: boolean }>(
+    `SELECT current_setting('synchronous_standby_names') AS names,
+            EXISTS (SELECT FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS there`,
+  );
+  return row && row.names !== '' && !row.there ? row.names : undefined;
+}

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
 import { TestCluster } from '../support/cluster.ts';
@@ -175,6 +176,41 @@ describe('standby rejoin', () => {
     assert.ok(second.stored.length > 0, 'what b had not archived went into the repository');
     await insert(a, 1);
     await caughtUp(a, b);
+    assert.equal(await contents(a), await contents(b));
+  });
+
+  it('takes the WAL that pg_rewind needs from the archive, where the former primary has removed it', async () => {
+    await using a = await archivingCluster(15, { wal_keep_size: '0', max_wal_size: '2MB', min_wal_size: '2MB' });
+    await using site = await ArchivingSite.of(a);
+    await insert(a, 5);
+    await using b = await TestCluster.standbyOf(a, standbySettings);
+    await caughtUp(a, b);
+    await b.stop();
+    const walOf = (cluster: TestCluster): string[] =>
+      readdirSync(join(cluster.dataDirectory, 'pg_wal')).filter((name) => /^[0-9A-F]{24}$/.test(name));
+    const common = walOf(a).toSorted()[0] ?? '';
+    {
+      await using session = await a.session();
+      await session.query('SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active');
+      for (let i = 0; i < 3; i += 1) {
+        await insert(a, 1);
+        await site.archiveAll(a);
+        await session.query('CHECKPOINT');
+      }
+    }
+    await a.stop();
+    assert.ok(!walOf(a).includes(common), 'the WAL from before the servers part is gone');
+    await b.start();
+    {
+      await using session = await b.session();
+      await session.query('SELECT pg_promote()');
+    }
+    await insert(b, 1);
+    const words = ['--directory', a.dataDirectory, '--upstream', b.uri(), '--method', 'rewind'];
+    const run = site.run(['standby', 'rejoin', 'main', ...words, '--start', '--timeout', '60', '--json']);
+    assert.equal(run.status, 0, run.stdout + run.stderr);
+    assert.equal((run.json() as Rejoined).road, 'rewind', run.stderr);
+    await caughtUp(b, a);
     assert.equal(await contents(a), await contents(b));
   });
 });
