@@ -19,7 +19,7 @@ import type { BesideEntry } from './walk-beside.ts';
 export const usualPieceBytes = 67_108_864;
 
 const windowEntries = 32_768;
-const windowBytes = 137_438_953_472;
+const windowBytes = 34_359_738_368;
 
 /** Files below this stay in the walk's order, which is that of their directories. */
 const largeBytes = 1_048_576;
