@@ -350,6 +350,7 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--to <uri>', help: 'where it goes; a database of the same name unless it names one' },
       { flags: '--create', help: 'make the database where it is not there' },
       { flags: '--force', help: 'copy into a database that is not empty' },
+      { flags: '--plan', help: 'say what would be done; touch nothing' },
       { flags: '--compare', help: 'count the rows of every table at both ends; exit 1 where they differ' },
       { flags: '--no-owner', help: 'everything belongs to the role that loads' },
       { flags: '--no-privileges', help: 'nothing is granted to anybody' },

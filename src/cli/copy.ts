@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { connectionOptions, connectionWords, holdsPassword } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ComparedTable } from '../logical/copy-compare.ts';
-import { copyDatabase, type CopyReport } from '../logical/copy.ts';
+import { copyDatabase, isOneTransaction, type CopyReport } from '../logical/copy.ts';
+import { formatDatabaseLocale } from '../logical/database-locale.ts';
 import { checkPassedOptions } from '../logical/dump-arguments.ts';
 import type { LoadRights } from '../logical/load-arguments.ts';
 import { checkTarget, examineTarget, type LoadTarget } from '../logical/load-target.ts';
@@ -51,12 +52,23 @@ export const runCopy: RunCommand = async ({ options, rest }, context) => {
   for (const warning of warnings) context.stderr(`warning: ${warning}`);
   const serverMajor = Math.max(source.major, target.major);
   const programs = await findClientPrograms({ serverMajor, env: context.env, prefer: 'oldest' });
+  const jobs = numberOption(options, 'jobs', 1) ?? 1;
+  const about = {
+    source,
+    target,
+    programs: programs.version,
+    singleTransaction: isOneTransaction(jobs, programs, target),
+  };
+  if (flagOption(options, 'plan')) {
+    showPlan(about, context);
+    return 0;
+  }
   const progress = startProgress(context, `copy of ${oneLine(database)}`);
   const startedMs = context.now().getTime();
   try {
     const report = await copyDatabase({
       ...{ source, from, target, request, programs, compare, signal },
-      jobs: numberOption(options, 'jobs', 1) ?? 1,
+      jobs,
       rights: readRights(options),
       options: rest,
       env: context.env,
@@ -68,7 +80,7 @@ export const runCopy: RunCommand = async ({ options, rest }, context) => {
     progress.end();
     const seconds = (context.now().getTime() - startedMs) / 1000;
     return answer(
-      { source, target, report: { ...report, warnings: [...warnings, ...report.warnings] }, seconds },
+      { ...about, report: { ...report, warnings: [...warnings, ...report.warnings] }, seconds },
       rest,
       context,
     );
@@ -121,31 +133,52 @@ function makeTemporaryDirectory(parent: string): string {
 /** With them, tables that the target has not are left out on purpose. */
 const choosing = /^(?:-[tTnNe]|--(?:table|schema|exclude-|extension|filter|strict-names))/;
 
-interface Copied {
+interface PlannedCopy {
   readonly source: LoadTarget;
   readonly target: LoadTarget;
+  /** Their version. */
+  readonly programs: string;
+  readonly singleTransaction: boolean;
+}
+
+function showPlan(plan: PlannedCopy, context: CliContext): void {
+  const { source, target, programs, singleTransaction } = plan;
+  if (context.json) {
+    context.stdout(JSON.stringify({ ...documentOf(plan), executed: false }, undefined, 2));
+    return;
+  }
+  const made = target.missing ? `, which would be made (${formatDatabaseLocale(target.locale, target.major)})` : '';
+  const how = singleTransaction ? 'in one transaction' : 'step by step';
+  context.stdout(
+    `would copy "${source.database}" of ${source.host} (PostgreSQL ${source.major}) to "${target.database}" of ${target.host} (PostgreSQL ${target.major})${made}, by pg_dump and pg_restore ${programs}, ${how}`,
+  );
+}
+
+function documentOf({ source, target, programs, singleTransaction }: PlannedCopy): object {
+  const placeOf = ({ host, port, database, major }: LoadTarget): object => ({ host, port, database, major });
+  return { from: placeOf(source), to: placeOf(target), created: target.missing, singleTransaction, programs };
+}
+
+interface Copied extends PlannedCopy {
   readonly report: CopyReport;
   readonly seconds: number;
 }
 
-function answer({ source, target, report, seconds }: Copied, rest: readonly string[], context: CliContext): number {
+function answer(copied: Copied, rest: readonly string[], context: CliContext): number {
+  const { source, target, report, seconds } = copied;
   const chosen = rest.some((word) => choosing.test(word));
   const tables = report.tables?.filter(({ toRows }) => toRows !== null || !chosen);
   const differing = tables?.filter(({ fromRows, toRows }) => fromRows !== toRows) ?? [];
   if (context.json) {
-    const placeOf = ({ host, port, database, major }: LoadTarget): unknown => ({ host, port, database, major });
-    const { singleTransaction, objects, warnings } = report;
+    const { objects, warnings } = report;
     const document = {
-      from: placeOf(source),
-      to: placeOf(target),
-      created: target.missing,
-      ...{ singleTransaction, objects, warnings, seconds },
+      ...documentOf(copied),
+      ...{ executed: true, objects, warnings, seconds },
       tables: tables ?? null,
       differing: tables ? differing.length : null,
     };
     context.stdout(JSON.stringify(document, undefined, 2));
   } else {
-    for (const warning of report.warnings) context.stderr(`warning: ${warning}`);
     const made = target.missing ? ', which was made' : '';
     context.stdout(
       `copied "${source.database}" of ${source.host} to "${target.database}" of ${target.host}${made}: ${report.objects} objects, ${formatDuration(seconds)}`,

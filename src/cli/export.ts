@@ -37,7 +37,7 @@ export const runExport: RunCommand = async (arguments_, context) => {
   const to = placeOption(options, context);
   const compression = compressionOption(options);
   const exported = await asRepositoryOwner(context, name, async (access) => {
-    const record = findBackup(await access.cluster.listBackups({ onDamaged: () => undefined }), wanted);
+    const record = findExported(await access.cluster.listBackups({ onDamaged: () => undefined }), wanted, options);
     if (record.kind === 'logical') {
       const place = to === standardOutput ? undefined : to;
       return runDumpExport({ access, record, to: place, compression, options }, context);
@@ -49,6 +49,13 @@ export const runExport: RunCommand = async (arguments_, context) => {
   if (to !== standardOutput) requireEmptyDirectory(to, 'the directory');
   return exportPhysical({ name, wanted, to, compression }, context);
 };
+
+/** The latest of those that are exported like that. */
+function findExported(backups: readonly BackupRecord[], wanted: string, options: Options): BackupRecord {
+  const kind = flagOption(options, 'tar') ? 'physical' : 'logical';
+  const fitting = backups.filter((backup) => backup.kind === kind);
+  return findBackup(wanted === 'latest' && fitting.length > 0 ? fitting : backups, wanted);
+}
 
 interface PhysicalExport {
   readonly name: string;
@@ -62,7 +69,8 @@ async function exportPhysical({ name, wanted, to, compression }: PhysicalExport,
   // While this process may still be root; nothing has been made before.
   if (to !== standardOutput) giveDirectoryTo(to, ownerOf(repositoryDirectory));
   const access = await openCluster(context, name);
-  const record = findBackup(await access.cluster.listBackups({ onDamaged: () => undefined }), wanted);
+  const backups = await access.cluster.listBackups({ onDamaged: () => undefined });
+  const record = findExported(backups, wanted, { tar: true });
   const exported = await execute(access, record, { to, compression }, context);
   answer(record, exported, context);
   return 0;

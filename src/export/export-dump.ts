@@ -6,10 +6,9 @@ import type { ClusterRepository } from '../repository/cluster-repository.ts';
 import type { DumpedDatabase, DumpFormat } from '../repository/dump-facts.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
 import { syncDirectory } from '../restore/durable.ts';
-import { writing } from '../restore/write-error.ts';
 import { compressed, endings, type ByteOutput, type ExportCompression } from './byte-output.ts';
 import type { DumpExport } from './export-dump-plan.ts';
-import { PartOutput, digitsFor, type Acting } from './part-output.ts';
+import { PartOutput, digitsFor, writingExport, type Acting } from './part-output.ts';
 
 /*
  * A dump as the files that psql and pg_restore read, as pg_dump would have written them. One of the directory format is what
@@ -126,7 +125,7 @@ class Exporting {
 
   #makeDirectory(path: string): void {
     const { acting } = this.#options;
-    const made = writing(path, () => acting(() => mkdirSync(path, { recursive: true, mode: 0o700 })));
+    const made = writingExport(path, () => acting(() => mkdirSync(path, { recursive: true, mode: 0o700 })));
     if (made !== undefined) this.#directories.push(made);
   }
 

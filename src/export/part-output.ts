@@ -1,6 +1,5 @@
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { PgrecallError, assert, isErrno } from '../errors/pgrecall-error.ts';
-import { writing } from '../restore/write-error.ts';
 import type { ByteOutput } from './byte-output.ts';
 
 /** Does one thing of the file system, as whoever the files are to belong to. */
@@ -56,7 +55,7 @@ export class PartOutput implements ByteOutput {
     const path = split ? `${whole}.${String(this.#parts.length).padStart(split.digits, '0')}` : whole;
     const partial = `${path}.partial`;
     if (acting(() => existsSync(path))) throw inTheWay(path);
-    this.#descriptor = writing(path, () => {
+    this.#descriptor = writingExport(path, () => {
       try {
         return acting(() => openSync(partial, 'wx', 0o600));
       } catch (error) {
@@ -85,7 +84,7 @@ export class PartOutput implements ByteOutput {
   #writeAll(bytes: Uint8Array): void {
     const descriptor = this.#descriptor;
     assert(descriptor !== undefined, `"${this.#options.path}" is closed`);
-    writing(this.#options.path, () => {
+    writingExport(this.#options.path, () => {
       for (let done = 0; done < bytes.length;) done += writeSync(descriptor, bytes, done);
     });
   }
@@ -94,7 +93,7 @@ export class PartOutput implements ByteOutput {
   #close(): void {
     const descriptor = this.#descriptor;
     if (descriptor === undefined) return;
-    writing(this.#options.path, () => fsyncSync(descriptor));
+    writingExport(this.#options.path, () => fsyncSync(descriptor));
     this.#descriptor = undefined;
     closeSync(descriptor);
   }
@@ -103,7 +102,7 @@ export class PartOutput implements ByteOutput {
   async finish(): Promise<void> {
     this.#close();
     for (const { path, partial } of this.#parts.toReversed()) {
-      writing(path, () => this.#options.acting(() => renameSync(partial, path)));
+      writingExport(path, () => this.#options.acting(() => renameSync(partial, path)));
       this.#named += 1;
     }
   }
@@ -115,6 +114,23 @@ export class PartOutput implements ByteOutput {
       this.#options.acting(() => rmSync(i < this.#named ? path : partial, { force: true }));
     }
     this.#parts.length = 0;
+  }
+}
+
+/** Does one thing of the file system. Throws `disk-full`, `io`; an error of ours stays as it is. */
+export function writingExport<T>(path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof PgrecallError) throw error;
+    if (!isErrno(error, 'ENOSPC', 'EDQUOT')) {
+      throw new PgrecallError('io', `cannot write "${path}"`, { details: { path }, cause: error });
+    }
+    throw new PgrecallError('disk-full', `no space left while writing "${path}"`, {
+      hint: 'free space, or name another place; what was written is removed, and the dump in the repository is as it was',
+      details: { path },
+      cause: error,
+    });
   }
 }
 

@@ -45,13 +45,16 @@ export interface CopyOptions {
 }
 
 export interface CopyReport {
-  /** Whether it was one transaction. */
-  readonly singleTransaction: boolean;
   /** How many objects were made, and filled. */
   readonly objects: number;
   readonly warnings: readonly string[];
   /** Where that was asked for. */
   readonly tables: readonly ComparedTable[] | undefined;
+}
+
+/** A newer pg_restore begins with settings that an older server does not know, which would end the transaction. */
+export function isOneTransaction(jobs: number, programs: ClientPrograms, target: LoadTarget): boolean {
+  return jobs === 1 && programs.major <= target.major;
 }
 
 /** Throws `dump-failed`, `load-failed`, `server-rights`, `connection`, `disk-full`, `server-refused`, `server-program-missing`. */
@@ -68,11 +71,11 @@ export async function copyDatabase(options: CopyOptions): Promise<CopyReport> {
     if (target.missing) await dropTarget(options);
     throw error;
   }
-  const { singleTransaction, objects, warnings } = copying;
-  if (!held) return { singleTransaction, objects, warnings, tables: undefined };
+  const { objects, warnings } = copying;
+  if (!held) return { objects, warnings, tables: undefined };
   await using there = await SqlSession.connect(request.connection, { ...identity, database: target.database });
   const onTable = (name: string): void => options.say(`counting the rows of ${name}`);
-  return { singleTransaction, objects, warnings, tables: await compareTables(held, there, { signal, onTable }) };
+  return { objects, warnings, tables: await compareTables(held, there, { signal, onTable }) };
 }
 
 /** What was made for the copy, and is of no use without it. */
@@ -95,7 +98,7 @@ async function connectElsewhere(connection: string): Promise<SqlSession> {
 }
 
 class Copying {
-  readonly singleTransaction: boolean;
+  readonly #singleTransaction: boolean;
   readonly warnings: string[] = [];
   objects = 0;
   readonly #options: CopyOptions;
@@ -106,8 +109,7 @@ class Copying {
     const { jobs, programs, target, onObject, say } = options;
     this.#options = options;
     this.#snapshot = snapshot;
-    // A newer pg_restore begins with settings that an older server does not know, which would end the transaction.
-    this.singleTransaction = jobs === 1 && programs.major <= target.major;
+    this.#singleTransaction = isOneTransaction(jobs, programs, target);
     this.#lines = new RestoreLines({
       onObject: (done, what) => {
         this.objects = done;
@@ -198,7 +200,7 @@ class Copying {
   #restoreCommand(format: 'custom' | 'directory', path?: string): ClientCommand {
     const { programs, request, env, target, rights, jobs } = this.#options;
     const { database } = target;
-    const options = this.singleTransaction ? ['--single-transaction'] : [];
+    const options = this.#singleTransaction ? ['--single-transaction'] : [];
     const from = path === undefined ? {} : { from: { path, jobs } };
     return {
       program: programs.pgRestore,
@@ -216,7 +218,7 @@ class Copying {
   #state(): Omit<CopyState, 'source' | 'user'> {
     const { target } = this.#options;
     const { errors, failures, onlyUnknownSettings } = this.#lines;
-    const undone = this.singleTransaction || target.missing;
+    const undone = this.#singleTransaction || target.missing;
     return { target: target.database, undone, made: target.missing, errors, failures, onlyUnknownSettings };
   }
 }

@@ -33,12 +33,11 @@ export function partsFrom(
   for (let next = nextPart(first); next !== undefined && there.has(next); next = nextPart(next)) parts.push(next);
   const stem = first.slice(0, first.lastIndexOf('.') + 1);
   const width = first.length - stem.length;
-  const isPart = first.endsWith('a') ? /^[a-z]+$/ : /^\d+$/;
-  const beyond = names.some((name) => {
-    const number = name.slice(stem.length);
-    return name.startsWith(stem) && number.length === width && isPart.test(number) && name > (parts.at(-1) ?? '');
-  });
-  return { parts, missing: beyond ? nextPart(parts.at(-1) ?? '') : undefined };
+  const last = parts.at(-1) ?? first;
+  // Letters may be the ending of something else: x.gz.
+  const isPart = (name: string): boolean =>
+    name.startsWith(stem) && name.length === stem.length + width && /^\d+$/.test(name.slice(stem.length));
+  return { parts, missing: names.some((name) => isPart(name) && name > last) ? nextPart(last) : undefined };
 }
 
 /** Names that a pattern with `*` and `?` has found, as parts: numbers by their values. */

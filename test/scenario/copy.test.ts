@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TestCluster } from '../support/cluster.ts';
 import { CommandSite, type CommandResult } from '../support/command-site.ts';
+import { eventually } from '../support/eventually.ts';
 import { fullPostgres } from '../support/full-postgres.ts';
 
 /* pgrecall copy, as an administrator types it, from one server to another. */
@@ -195,6 +196,40 @@ describe('a database', () => {
       }
     });
   }
+
+  for (const [how, code, message] of [
+    ['is interrupted', 'cancelled', /./],
+    ['loses its source', 'connection', /"cut" was made for the copy, and is dropped/],
+  ] as const) {
+    it(`whose copy ${how} leaves nothing`, async () => {
+      await using session = await source.session('shop');
+      await session.query('BEGIN');
+      await session.query('LOCK TABLE film');
+      const words = ['copy', '--from', uriOf(source, 'shop'), '--to', uriOf(target, 'cut'), '--create', '--json'];
+      const child = site.start(words);
+      let out = '';
+      child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
+      const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+      await using other = await source.session();
+      const waiting = `FROM pg_stat_activity WHERE application_name = 'pgrecall copy' AND wait_event_type = 'Lock'`;
+      await eventually('pg_dump waits', async () => (await other.query(`SELECT ${waiting}`)).length > 0);
+      if (code === 'cancelled') child.kill('SIGINT');
+      else await other.query(`SELECT pg_terminate_backend(pid) ${waiting}`);
+      assert.equal(await ended, 1, out);
+      const { error } = JSON.parse(out) as Answer;
+      assert.equal(error?.code, code);
+      assert.match(error.message, message);
+      assert.ok(!(await databases()).includes('cut'));
+    });
+  }
+
+  it('is not copied by a plan, which says what would be done', async () => {
+    const done = copy('planned', '--create', '--plan');
+    assert.equal(done.status, 0, done.stderr);
+    const { executed, created, singleTransaction } = done.json() as Answer & { readonly executed: boolean };
+    assert.deepEqual([executed, created, singleTransaction], [false, true, true]);
+    assert.ok(!(await databases()).includes('planned'));
+  });
 
   it('of another encoding is converted, where that is possible', async () => {
     {
