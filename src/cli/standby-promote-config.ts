@@ -3,7 +3,7 @@ import type { ClusterConfig } from '../config/config.ts';
 import { readConfigText, withCluster, writeConfig } from '../config/edit-config.ts';
 import { connectionTo, connectionWords } from '../connection/connection-uri.ts';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
-import type { Address } from '../standby/follow.ts';
+import type { Address } from '../standby/follow-address.ts';
 
 /** How the configuration leads to the new primary. */
 export interface PointedConfiguration {

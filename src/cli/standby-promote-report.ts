@@ -1,7 +1,8 @@
 import { formatLsn } from '../postgres/lsn.ts';
 import type { Timeline } from '../postgres/timeline.ts';
 import type { PrimaryState } from '../standby/fence-primary.ts';
-import type { Address, Followed } from '../standby/follow.ts';
+import type { Followed } from '../standby/follow.ts';
+import type { Address } from '../standby/follow-address.ts';
 import type { LeftWal } from '../standby/left-wal.ts';
 import type { ArchivedTimeline } from '../standby/promote.ts';
 import type { StandbyFacts } from '../standby/promote-facts.ts';

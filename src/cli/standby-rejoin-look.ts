@@ -63,7 +63,7 @@ export async function planRejoin(
   const control = decodeControlFile(bytes);
   requireSame(control, words.directory, incarnation.systemIdentifier);
   const connection = words.upstream ?? config.connection;
-  const { source, facts, theirs } = await findUpstream(access, connection, words.upstream !== undefined);
+  const { source, facts, theirs } = await findUpstream(access, connection, words);
   const journal = readRejoinJournal(config.stateDirectory, words.directory);
   const begun = journal?.step === 'changing' || readUnfinished(words.directory) !== undefined;
   // What is in pg_wal then may be of the source already; it was looked at before.
@@ -131,7 +131,7 @@ interface Upstream {
 async function findUpstream(
   { config, incarnation, store }: ClusterAccess,
   connection: string,
-  isNamed: boolean,
+  { upstream, onlyPlan }: RejoinWords,
 ): Promise<Upstream> {
   try {
     const followed = await identifyUpstream(connection, {
@@ -140,14 +140,14 @@ async function findUpstream(
     });
     await using session = await SqlSession.connect(connection, { applicationName: 'pgrecall standby' });
     const facts = await readUpstream(session, followed);
-    if (facts.inRecovery && !isNamed) {
+    if (facts.inRecovery && upstream === undefined) {
       throw new PgrecallError('standby-node', `the server at ${session.address} is a standby, not the primary`, {
         hint: 'correct the connection; to follow it all the same, name it with --upstream',
       });
     }
     const at = /^(.*):(\d+)$/.exec(session.address);
     const source = connectionTo(connection, { host: at?.[1] ?? '', port: Number(at?.[2]) });
-    return { source, facts, theirs: await historyOf(source, store, followed) };
+    return { source, facts, theirs: await historyOf(source, store, followed, onlyPlan) };
   } catch (error) {
     if (!hasCode(error, 'connection')) throw error;
     throw new PgrecallError(error.code, `the server to follow cannot be used: ${error.message}`, {
@@ -159,14 +159,14 @@ async function findUpstream(
 }
 
 /** From the archive, else from the server, which then goes there. */
-async function historyOf(source: string, store: WalStore, of: Timeline): Promise<TimelineHistory> {
+async function historyOf(source: string, store: WalStore, of: Timeline, onlyPlan: boolean): Promise<TimelineHistory> {
   if (of === 1) return { timeline: of, parents: [] };
   const name = formatHistoryName(of);
   let bytes = await store.getHistory(name);
   if (!bytes) {
     using session = await ReplicationSession.connect({ connection: source, applicationName: 'pgrecall standby' });
     bytes = decodeTimelineHistory(await session.command(timelineHistory(of))).content;
-    await store.putHistory(name, bytes);
+    if (!onlyPlan) await store.putHistory(name, bytes);
   }
   return parseHistory(Buffer.from(bytes).toString('utf8'), of);
 }

@@ -1,10 +1,11 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { readControlFile } from '../backup/read-control-file.ts';
-import { connectionCandidates, connectionTo, connectionWords } from '../connection/connection-uri.ts';
+import { connectionTo } from '../connection/connection-uri.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import { parseLsn, type Lsn } from '../postgres/lsn.ts';
 import { findDirectoryUse } from '../server/directory-use.ts';
+import { hostsOf } from './conninfo-hosts.ts';
 import { readServer, type ServerFacts } from './promote-facts.ts';
 
 /*
@@ -87,19 +88,6 @@ function addresses({ connection, standby }: FindPrimary): { readonly host: strin
     for (const { host, port } of hostsOf(text)) found.set(`${host}:${port}`, { host, port });
   }
   return [...found.values()];
-}
-
-/** Of a primary_conninfo, which may have words that only libpq knows. */
-function hostsOf(text: string): readonly { readonly host: string; readonly port: number }[] {
-  try {
-    const { host, hostaddr, port } = connectionWords(text);
-    if (host === undefined && hostaddr === undefined) return [];
-    return connectionCandidates([`host='${hostaddr ?? host}'`, port === undefined ? '' : `port=${port}`].join(' '))
-      .hosts;
-  } catch {
-    const words = /\bhost=('[^']*'|\S+)(?:.*\bport=('?\d+'?))?/.exec(text);
-    return words ? connectionCandidates(`host=${words[1]} ${words[2] ? `port=${words[2]}` : ''}`).hosts : [];
-  }
 }
 
 type Asked =

@@ -2,7 +2,12 @@ import { resolve } from 'node:path';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { readPostmasterPid } from '../server/postmaster-pid.ts';
 import { isServerRunning } from '../server/running.ts';
-import type { Address } from './follow.ts';
+
+export interface Address {
+  /** A name, an address, or a directory of sockets. */
+  readonly host: string;
+  readonly port: number;
+}
 
 /** Where the server that runs on a data directory of this host is reached, from this host. Throws `standby-node`. */
 export function serverOn(directory: string): Address {

@@ -2,6 +2,8 @@ import { SqlSession } from '../connection/sql-session.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import type { Answer } from './fence-primary.ts';
 import { readStandby } from './promote-facts.ts';
+import { hostsOf } from './conninfo-hosts.ts';
+import type { Address } from './follow-address.ts';
 import { makeStandbySlot } from './slot.ts';
 
 /*
@@ -9,11 +11,6 @@ import { makeStandbySlot } from './slot.ts';
  * slot for it at the new primary. A standby that has replayed beyond the place where the new timeline branched off cannot
  * follow it: it has to come back by `rejoin`.
  */
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export type Followed =
   | { readonly kind: 'follows'; readonly address: string; readonly slot: string | undefined; readonly restart: boolean }
@@ -39,13 +36,14 @@ export async function followPrimary(standby: Answer, primary: NewPrimary): Promi
       `SELECT (SELECT setting FROM pg_settings WHERE name = 'primary_conninfo') AS conninfo,
               current_setting('primary_slot_name') AS slot, current_setting('recovery_target_timeline') AS timeline`,
     );
-    const isShipped = (row?.conninfo ?? '') === '';
+    const conninfo = row?.conninfo ?? '';
+    const isShipped = conninfo === '';
+    const { host, port } = primary.address;
+    const leadsThere = hostsOf(conninfo).some((one) => one.host === host && one.port === port);
     const slot = isShipped || row?.slot === '' ? undefined : row?.slot;
     if (slot !== undefined) await makeStandbySlot(primary.session, slot);
-    if (!isShipped)
-      await session.query(
-        `ALTER SYSTEM SET primary_conninfo = ${quoted(withAddress(row?.conninfo ?? '', primary.address))}`,
-      );
+    if (!isShipped && !leadsThere)
+      await session.query(`ALTER SYSTEM SET primary_conninfo = ${quoted(withAddress(conninfo, primary.address))}`);
     const restart = row?.timeline !== 'latest';
     if (restart) await session.query("ALTER SYSTEM SET recovery_target_timeline = 'latest'");
     await session.query('SELECT pg_reload_conf()');
