@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -51,22 +51,21 @@ async function kill(cluster: TestCluster): Promise<void> {
   });
 }
 
-/** What is recovered, in a directory that is gone afterwards. */
+let restores = 0;
+
+/** What is recovered, in a directory of its own: a prefetcher may still be about in the last one. */
 async function recovered(site: ArchivingSite, words: readonly string[]): Promise<Record<string, number>> {
-  const to = join(site.directory, 'restored');
+  restores += 1;
+  const to = join(site.directory, `restored-${restores}`);
   const run = site.run(['restore', 'main', '--to', to, ...words]);
   assert.equal(run.status, 0, run.stderr + run.stdout);
-  try {
-    await using cluster = await TestCluster.over(to, 15);
-    await using session = await cluster.session();
-    await eventually('recovery has ended', async () => {
-      const [row] = await session.query<{ r: boolean }>('SELECT pg_is_in_recovery() AS r');
-      return row?.r === false;
-    });
-    return await rowsOf(cluster);
-  } finally {
-    rmSync(to, { recursive: true, force: true });
-  }
+  await using cluster = await TestCluster.over(to, 15);
+  await using session = await cluster.session();
+  await eventually('recovery has ended', async () => {
+    const [row] = await session.query<{ r: boolean }>('SELECT pg_is_in_recovery() AS r');
+    return row?.r === false;
+  });
+  return await rowsOf(cluster);
 }
 
 describe('the archive across a failover', () => {
