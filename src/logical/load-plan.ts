@@ -56,14 +56,17 @@ export function findObstacles(plan: PlannedLoad): LoadFinding[] {
 function refusals({ target, create, force, earlier }: PlannedLoad): LoadFinding[] {
   const name = `"${target.database}"`;
   return [
-    ...earlier.map(({ note, isLoading }) =>
-      isLoading
-        ? refused(`a load of ${note.dump} into ${name} is going on`, 'wait for its end')
-        : refused(
-            `${name} is incomplete: a load of ${note.dump} began at ${note.startedAt}, and did not end well`,
-            'drop it (DROP DATABASE), and load with --create',
-          ),
-    ),
+    ...earlier
+      // It is loaded into all the same.
+      .filter(({ isLoading }) => isLoading || !force)
+      .map(({ note, isLoading }) =>
+        isLoading
+          ? refused(`a load of ${note.dump} into ${name} is going on`, 'wait for its end')
+          : refused(
+              `${name} is incomplete: a load of ${note.dump} began at ${note.startedAt}, and did not end well`,
+              'drop it (DROP DATABASE), and load with --create',
+            ),
+      ),
     ...(target.missing && !create ? [refused(`there is no database ${name}`, '--create makes it')] : []),
     ...(target.inRecovery ? [refused('the server is a standby', 'load into its primary, or promote it first')] : []),
     ...(!target.empty && !force
