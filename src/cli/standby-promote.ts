@@ -169,7 +169,10 @@ function requireThisCluster(directory: string, expected: string): void {
     throw new PgrecallError(
       'cluster-mismatch',
       `"${directory}" holds another cluster: its system identifier is ${control.systemIdentifier}, the repository’s ${expected}`,
-      { details: { found: control.systemIdentifier, expected } },
+      {
+        hint: 'name the data directory of a standby of this cluster',
+        details: { found: control.systemIdentifier, expected },
+      },
     );
   }
   if (isServerRunning(directory)) return;

@@ -113,7 +113,10 @@ function requireSame(control: ControlFile, directory: string, expected: string):
   throw new PgrecallError(
     'cluster-mismatch',
     `"${directory}" holds another cluster: its system identifier is ${control.systemIdentifier}, the repository’s ${expected}`,
-    { details: { found: control.systemIdentifier, expected } },
+    {
+      hint: 'name the data directory of a former primary of this cluster',
+      details: { found: control.systemIdentifier, expected },
+    },
   );
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { noteStandby } from '../../src/standby/known-standbys.ts';
@@ -71,6 +71,33 @@ describe('a change of roles', () => {
     assert.deepEqual([road, lostCommits], ['follow', 0], back.stderr);
     await caughtUp(standby, primary);
     assert.equal(await contents(primary), await contents(standby));
+  });
+});
+
+describe('a promotion that would make two databases of one', () => {
+  it('is refused while nobody has said that a silent primary is dead, and when another standby was promoted before', async () => {
+    await using primary = await archivingCluster(15);
+    await using site = await ArchivingSite.of(primary);
+    await using one = await TestCluster.standbyOf(primary, standbySettings);
+    await using other = await TestCluster.standbyOf(primary, standbySettings);
+    await primary.stop('immediate');
+    // As on another host, where the primary's directory is not seen.
+    const config = readFileSync(site.configFile, 'utf8');
+    writeFileSync(site.configFile, config.replace(/^data_directory.*$/m, ''));
+    const promote = (standby: TestCluster, ...more: readonly string[]): { status: number | null; code: string } => {
+      const { status, stdout } = site.run([
+        ...['standby', 'promote', 'main', '--json', '--directory', standby.dataDirectory],
+        ...more,
+      ]);
+      const { error } = JSON.parse(stdout) as { error?: { code: string } };
+      return { status, code: error?.code ?? '' };
+    };
+    assert.deepEqual(promote(one), { status: 1, code: 'primary-alive' });
+    assert.deepEqual(promote(one, '--primary-is-dead'), { status: 0, code: '' });
+    assert.deepEqual(promote(other, '--primary-is-dead'), { status: 1, code: 'standby-node' });
+    await using session = await other.session();
+    const [row] = await session.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
+    assert.equal(row?.standby, true);
   });
 });
 
