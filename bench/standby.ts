@@ -1,5 +1,6 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -231,5 +232,6 @@ async function pgrecall(...words: readonly string[]): Promise<string> {
 }
 
 function say(what: object): void {
-  process.stdout.write(`${JSON.stringify(what)}\n`);
+  // What else runs on the machine: with more than its cores a figure says nothing.
+  process.stdout.write(`${JSON.stringify({ ...what, load: loadavg()[0] })}\n`);
 }

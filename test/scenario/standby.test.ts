@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -48,6 +49,13 @@ for (const major of [15, 18] as const) {
         site.run(['standby', 'status', 'main']).stdout,
         /^standby_main_standby {2}standby_main_standby {2}streaming/m,
       );
+
+      const watch = site.start(['standby', 'status', 'main', '--watch', '--interval', '0.1', '--json']);
+      let seen = '';
+      watch.stdout?.on('data', (bytes: Buffer) => (seen += bytes.toString()));
+      await eventually('it is shown again and again', () => seen.split('"warnings"').length > 3);
+      watch.kill('SIGINT');
+      assert.deepEqual(await once(watch, 'exit'), [0, null]);
 
       const again = site.run([...words, '--json']);
       assert.equal(codeOf(again.stdout), 'target-not-empty');
