@@ -1,5 +1,12 @@
 import type { CommandSpec, OptionSpec } from './command.ts';
 
+/** What happens at the target is what the command is about. */
+function targetOf(option: OptionSpec): readonly OptionSpec[] {
+  if (option.flags.startsWith('--target-action')) return [];
+  if (!option.flags.startsWith('--target-timeline')) return [option];
+  return [{ ...option, help: 'that of the directory (unless said), latest, current, or a number' }];
+}
+
 /** Recovery in place, and what goes on with one that has begun. */
 export function recoverCommands(shared: {
   readonly targets: readonly OptionSpec[];
@@ -13,8 +20,7 @@ export function recoverCommands(shared: {
       help: 'in place, reversible: stop, keep the old directory, restore, recover, check, open; or bring the old one back',
       options: [
         { flags: '--backup <id>', help: 'the backup to start from; the best for the target unless named' },
-        // What happens at the target is what the command is about.
-        ...shared.targets.filter(({ flags }) => !flags.startsWith('--target-action')),
+        ...shared.targets.flatMap(targetOf),
         { flags: '--plan', help: 'say what would be done and what undoes it, touch nothing' },
         { flags: '--yes', help: 'without asking: open at the target where all assertions hold' },
         { flags: '--pause', help: 'end at the target, with the server paused there, whatever the assertions say' },

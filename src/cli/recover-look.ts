@@ -5,6 +5,7 @@ import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
+import { timeline as toTimeline } from '../postgres/timeline.ts';
 import type { RecoverFacts } from '../recover/recover-plan.ts';
 import { journalDirectory } from '../recover/recovery-journal.ts';
 import { presentTablespaces, requireNobodyThere } from '../restore/delta-target.ts';
@@ -59,7 +60,8 @@ export async function look(
     // What is archived already is not enough to tell whether a late target can be reached.
     if (!words.onlyPlan) await takeWal(access, directory, control, context.signal);
     const unarchived = await findUnarchivedWal(directory, access.store);
-    const plan = await planRecoverTarget(access, request, words.backup);
+    const own = words.namesTimeline ? request : await onTimeline(access, request, control.timeline);
+    const plan = await planRecoverTarget(access, own, words.backup);
     requireSpace(place, plan);
     const facts: RecoverFacts = {
       directory,
@@ -76,6 +78,17 @@ export async function look(
     };
     return { control, server, wasRunning, plan, facts };
   });
+}
+
+/** One that was undone has left a newer timeline in the archive, which is not the directory’s. */
+export async function onTimeline(
+  { store }: ClusterAccess,
+  request: RecoveryRequest,
+  own: number,
+): Promise<RecoveryRequest> {
+  const timeline = toTimeline(own);
+  const isKnown = timeline === 1 || (await store.readHistories()).has(timeline);
+  return isKnown ? { ...request, timeline } : request;
 }
 
 /** Throws `target-unreachable`. */

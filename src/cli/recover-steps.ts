@@ -125,7 +125,7 @@ async function keep({ place, recording, context }: RecoverWork): Promise<void> {
 
 async function clone({ place, recording, context }: RecoverWork): Promise<void> {
   const { moves, directory } = recording.journal;
-  requireNobodyThere(directory);
+  if (existsSync(directory)) requireNobodyThere(directory);
   context.stderr('cloning what was kept');
   await place.asOwner(async () => {
     clearMade(recording.journal);

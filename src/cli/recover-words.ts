@@ -14,6 +14,8 @@ export interface RecoverWords {
   readonly action: 'begin' | (typeof actions)[number];
   /** `undefined` where none was named. */
   readonly request: RecoveryRequest | undefined;
+  /** Whether a timeline was named; else that of the directory is meant, not the newest that the archive knows. */
+  readonly namesTimeline: boolean;
   readonly backup: string | undefined;
   readonly onlyPlan: boolean;
   readonly yes: boolean;
@@ -36,7 +38,8 @@ export function readRecoverWords(arguments_: CommandArguments): RecoverWords {
   const words = {
     cluster: requiredPositional(arguments_, 'cluster'),
     action,
-    request: hasTarget ? parseTarget(options as TargetOptions) : undefined,
+    request: hasTarget ? parseTarget(options) : undefined,
+    namesTimeline: textOption(options, 'targetTimeline') !== undefined,
     backup: textOption(options, 'backup'),
     onlyPlan: flagOption(options, 'plan'),
     yes: flagOption(options, 'yes'),

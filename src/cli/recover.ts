@@ -16,7 +16,7 @@ import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { canActAs, nameOf } from './privileges.ts';
 import { lookAtTarget, openCluster, type Found } from './recover-finish.ts';
-import { look, planRecoverTarget, type LookedAt } from './recover-look.ts';
+import { look, onTimeline, planRecoverTarget, type LookedAt } from './recover-look.ts';
 import {
   describeState,
   findPlace,
@@ -139,7 +139,7 @@ async function goOn(work: RecoverWork, words: RecoverWords): Promise<number> {
   if (journal.phase !== 'forward') {
     throw new PgrecallError('recovery-unfinished', 'there is nothing to go on with', { hint: describeState(journal) });
   }
-  if (words.request) await headFor(work, words.request, words.backup);
+  if (words.request) await headFor(work, words.request, words);
   if (!words.yes && !words.pause && !context.ask && !words.request) {
     throw new PgrecallError('usage', 'nobody is at a terminal to be asked', {
       hint: 'say --continue --yes to open the cluster where its assertions hold, --continue --pause to end at the target',
@@ -149,7 +149,11 @@ async function goOn(work: RecoverWork, words: RecoverWords): Promise<number> {
 }
 
 /** Another target: the recovery goes on to it where it lies ahead, else the backup is restored again, by what differs. */
-async function headFor(work: RecoverWork, request: RecoveryRequest, backup: string | undefined): Promise<void> {
+async function headFor(
+  work: RecoverWork,
+  request: RecoveryRequest,
+  { backup, namesTimeline }: RecoverWords,
+): Promise<void> {
   const { recording, context } = work;
   const { journal } = recording;
   if (journal.done.includes('promote') || journal.begun === 'promote') {
@@ -157,9 +161,11 @@ async function headFor(work: RecoverWork, request: RecoveryRequest, backup: stri
       hint: describeState(journal),
     });
   }
-  const plan = await asRepositoryOwner(context, journal.cluster, async (access) =>
-    planRecoverTarget(access, request, backup),
-  );
+  const plan = await asRepositoryOwner(context, journal.cluster, async (access) => {
+    const own =
+      namesTimeline || journal.timeline === null ? request : await onTimeline(access, request, journal.timeline);
+    return planRecoverTarget(access, own, backup);
+  });
   const way = wayToTarget({
     replayedLsn: journal.replayedLsn === null ? undefined : parseLsn(journal.replayedLsn),
     stopLsn: plan.stop.kind === 'record' ? plan.stop.lsn : undefined,
