@@ -1,6 +1,6 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { readControlFile } from '../backup/read-control-file.ts';
-import { connectionOptions, connectionTo } from '../connection/connection-uri.ts';
+import { connectionTo } from '../connection/connection-uri.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatLsn, lsn, type Lsn } from '../postgres/lsn.ts';
@@ -12,35 +12,27 @@ import { isServerRunning } from '../server/running.ts';
 import { stopAsStarted } from '../server/stop-and-start.ts';
 import { decideFence, findPrimary, type Answer, type FoundServers } from '../standby/fence-primary.ts';
 import { followPrimary, type Followed } from '../standby/follow.ts';
-import { serverOn, type Address } from '../standby/follow-address.ts';
-import { forgetStandby, notedStandbys } from '../standby/known-standbys.ts';
+import { serverOn } from '../standby/follow-address.ts';
+import { forgetStandby } from '../standby/known-standbys.ts';
 import { pushLeftWal, type LeftWal } from '../standby/left-wal.ts';
 import { catchUp, ensureArchived, measureInArchive, missingSynchronous, promoteServer } from '../standby/promote.ts';
 import { readPromoted, readServer, readStandby, type StandbyFacts } from '../standby/promote-facts.ts';
 import { beginPromotion, endPromotion, readPromotion } from '../standby/promote-journal.ts';
-import {
-  describeLack,
-  findFork,
-  isAllowed,
-  measureLack,
-  parseLag,
-  type AllowedLag,
-  type Lack,
-} from '../standby/promote-plan.ts';
+import { describeLack, findFork, isAllowed, measureLack, type AllowedLag, type Lack } from '../standby/promote-plan.ts';
 import { asRepositoryOwner, type ClusterAccess } from './cluster-access.ts';
-import type { CommandArguments, RunCommand } from './command.ts';
+import type { RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 
-import { flagOption, listOption, requiredPositional, secondsOption, textOption } from './options.ts';
 import { answerPromotion, describePlan, type Promotion } from './standby-promote-report.ts';
 import { pointConfiguration } from './standby-promote-config.ts';
+import { addressFor, standbysToTell } from './standby-promote-followers.ts';
+import { readPromoteWords, type PromoteWords } from './standby-promote-words.ts';
 
-const defaultTimeoutMs = 60_000;
 const archiveTimeoutMs = 30_000;
 
 /** `pgrecall standby promote CLUSTER --directory DIR`: exit 1 where a safety of it is in the way; nothing is changed then. */
 export const runStandbyPromote: RunCommand = async (arguments_, context) => {
-  const words = readWords(arguments_, context);
+  const words = readPromoteWords(arguments_, context);
   await using stack = new AsyncDisposableStack();
   const planned = await asRepositoryOwner(context, words.cluster, async (access) => {
     stack.use(await lockPromotion(access, context));
@@ -69,52 +61,6 @@ export const runStandbyPromote: RunCommand = async (arguments_, context) => {
   return 0;
 };
 
-interface Words {
-  readonly cluster: string;
-  readonly directory: string;
-  readonly stop: boolean;
-  readonly isDead: boolean;
-  readonly allowed: AllowedLag;
-  readonly force: boolean;
-  readonly follow: readonly string[];
-  readonly address: Address | undefined;
-  readonly timeoutMs: number;
-  readonly onlyPlan: boolean;
-  readonly yes: boolean;
-  readonly apply: boolean;
-}
-
-function readWords(arguments_: CommandArguments, context: CliContext): Words {
-  const { options } = arguments_;
-  const directory = textOption(options, 'directory');
-  if (directory === undefined) throw new PgrecallError('usage', '--directory is missing: the standby’s data directory');
-  const words = {
-    cluster: requiredPositional(arguments_, 'cluster'),
-    directory: resolve(context.cwd, directory),
-    stop: flagOption(options, 'stopPrimary'),
-    isDead: flagOption(options, 'primaryIsDead'),
-    allowed: parseLag(textOption(options, 'maxLag') ?? '0'),
-    force: flagOption(options, 'force'),
-    follow: listOption(options, 'follow'),
-    address: addressOption(textOption(options, 'address')),
-    timeoutMs: secondsOption(options, 'timeout') ?? defaultTimeoutMs,
-    onlyPlan: flagOption(options, 'plan'),
-    yes: flagOption(options, 'yes'),
-    apply: flagOption(options, 'apply'),
-  };
-  if (words.stop && words.isDead) {
-    throw new PgrecallError('usage', '--stop-primary and --primary-is-dead exclude each other');
-  }
-  return words;
-}
-
-function addressOption(text: string | undefined): Address | undefined {
-  if (text === undefined) return undefined;
-  const match = /^(.+):(\d{1,5})$/.exec(text);
-  if (match) return { host: (match[1] ?? '').replaceAll(/^\[|\]$/g, ''), port: Number(match[2]) };
-  throw new PgrecallError('usage', `--address is "${text}"; expected HOST:PORT`);
-}
-
 /** One promotion of a cluster at a time, whichever standby. */
 async function lockPromotion({ cluster }: ClusterAccess, { now, randomBytes }: CliContext): Promise<RepositoryLock> {
   return cluster.lock('standby', { purpose: 'standby promote', now, randomBytes });
@@ -132,7 +78,7 @@ export interface PlannedPromotion {
   readonly isPromoted: boolean;
 }
 
-async function plan(access: ClusterAccess, words: Words, context: CliContext): Promise<PlannedPromotion> {
+async function plan(access: ClusterAccess, words: PromoteWords, context: CliContext): Promise<PlannedPromotion> {
   const { config, incarnation, store } = access;
   requireThisCluster(words.directory, incarnation.systemIdentifier);
   await using session = await connectTo(words.directory, config.connection, context.env);
@@ -187,7 +133,7 @@ async function connectTo(directory: string, connection: string, env: NodeJS.Proc
   return SqlSession.connect(connectionTo(connection, serverOn(directory), env));
 }
 
-function refuseFork({ fork, facts }: PlannedPromotion, { force }: Words): void {
+function refuseFork({ fork, facts }: PlannedPromotion, { force }: PromoteWords): void {
   if (!fork || force) return;
   throw new PgrecallError(
     'standby-node',
@@ -211,13 +157,13 @@ function refuseLack(lack: Lack, facts: StandbyFacts, allowed: AllowedLag): void 
 }
 
 /** What is behind and will never be less so is refused before anything is stopped. */
-function refuseHopeless({ lack, facts, found }: PlannedPromotion, { allowed }: Words, stops: boolean): void {
+function refuseHopeless({ lack, facts, found }: PlannedPromotion, { allowed }: PromoteWords, stops: boolean): void {
   if (facts.restoreCommand !== '') return;
   // A primary that is stopped cleanly sends all that it has to who streams from it.
   if (stops ? !facts.streams : found.primary.kind === 'silent') refuseLack(lack, facts, allowed);
 }
 
-async function confirm(words: Words, context: CliContext): Promise<void> {
+async function confirm(words: PromoteWords, context: CliContext): Promise<void> {
   if (words.yes || !context.ask) return;
   const answer = await context.ask('promote it? (yes or no)', 'no');
   if (/^y(?:es)?$/i.test(answer)) return;
@@ -228,7 +174,7 @@ async function confirm(words: Words, context: CliContext): Promise<void> {
 async function stopPrimary(
   directory: string,
   { facts }: PlannedPromotion,
-  words: Words,
+  words: PromoteWords,
   context: CliContext,
 ): Promise<void> {
   const config = await context.cluster(words.cluster);
@@ -254,7 +200,7 @@ async function stopPrimary(
 
 interface Doing {
   readonly planned: PlannedPromotion;
-  readonly words: Words;
+  readonly words: PromoteWords;
   readonly stopped: string | undefined;
 }
 
@@ -280,7 +226,7 @@ async function promote(
   const here = serverOn(directory);
   const followed: Followed[] = [];
   for (const standby of planned.followers) {
-    const address = addressFor(standby, words, planned, here);
+    const address = addressFor(standby, words, planned.found, here);
     followed.push(
       address
         ? await followPrimary(standby, { session, address, switchLsn: archived.switchLsn })
@@ -339,49 +285,4 @@ async function takeLeftWal(
   // One that has got beyond the beginning of the last checkpoint has replayed it.
   const checkpoint = control.state === 'shut down' ? lsn(control.checkpointLsn + 1n) : undefined;
   return { wal, leastLsn: checkpoint !== undefined && checkpoint > wal.endLsn ? checkpoint : wal.endLsn };
-}
-
-/**
- * Those that are to follow: of the configured hosts, named by the administrator, and made on this host, unless they stream
- * from a server that lives. Throws `connection`, `standby-node`, `cluster-mismatch` for one that was named and cannot.
- */
-async function standbysToTell(
-  { config, incarnation }: ClusterAccess,
-  { found, facts }: Pick<PlannedPromotion, 'found' | 'facts'>,
-  { follow, directory }: Words,
-  context: CliContext,
-): Promise<readonly Answer[]> {
-  const standbys = new Map(found.standbys.map((answer) => [answer.facts.signature, answer]));
-  const ask = async (uri: string, isNamed: boolean): Promise<void> => {
-    await using session = await SqlSession.connect(uri);
-    const answer = { uri, address: session.address, facts: await readServer(session) };
-    if (answer.facts.signature === facts.signature) return;
-    if (answer.facts.systemIdentifier !== incarnation.systemIdentifier || !answer.facts.inRecovery) {
-      if (!isNamed) return;
-      throw new PgrecallError('standby-node', `the server at ${answer.address} is no standby of "${config.name}"`, {
-        hint: '--follow names standbys of this cluster',
-      });
-    }
-    if (!isNamed && (await readStandby(session)).streams && found.primary.kind !== 'alive') return;
-    standbys.set(answer.facts.signature, answer);
-  };
-  const uriOf = (path: string): string => connectionTo(config.connection, serverOn(path), context.env);
-  for (const named of follow) await ask(/^[/.]/.test(named) ? uriOf(resolve(context.cwd, named)) : named, true);
-  for (const noted of notedStandbys(config.stateDirectory).values()) {
-    if (noted !== directory && isServerRunning(noted)) await ask(uriOf(noted), false).catch(() => undefined);
-  }
-  return [...standbys.values()];
-}
-
-/** One on this host takes the socket; another one has to be told an address that leads here. */
-function addressFor(
-  standby: Answer,
-  { address }: Words,
-  { found }: PlannedPromotion,
-  here: Address,
-): Address | undefined {
-  if (address) return address;
-  const { host } = connectionOptions(standby.uri);
-  if (host.startsWith('/')) return here;
-  return found.ownAddresses.find((own) => !own.host.startsWith('/')) ?? (host.startsWith('127.') ? here : undefined);
 }
