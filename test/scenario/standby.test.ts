@@ -105,9 +105,16 @@ for (const major of [15, 18] as const) {
       // Made anew in place.
       assert.equal(site.run(['backup', 'main', '--type', 'incremental']).status, 0);
       await standby.stop();
+      {
+        await using session = await primary.session();
+        await session.query("ALTER SYSTEM SET max_connections = '150'");
+      }
+      await primary.restart();
       const anew = site.run([...words, '--delta', '--discard-wal', '--timeout', '60', '--json']);
       assert.equal(anew.status, 0, anew.stderr);
       assert.match(anew.stderr, /bring .* write what differs/);
+      // With the 100 of the backup it would pause where the primary's WAL says so.
+      assert.match(readFileSync(join(directory, 'postgresql.auto.conf'), 'utf8'), /^max_connections = '150'$/m);
       await insert(primary, 'anew');
       await arrives(standby, 'anew');
     });
