@@ -52,9 +52,11 @@ export async function advanceToTarget(work: RecoverWork): Promise<void> {
   for (;;) {
     const step = nextStep(recording.journal);
     if (step === undefined || step === 'promote' || step === 'reopen') return;
-    context.signal.throwIfAborted();
-    await recording.write({ begun: step });
-    await tellingState(recording, async () => acts[step](work));
+    await tellingState(recording, async () => {
+      context.signal.throwIfAborted();
+      await recording.write({ begun: step });
+      await acts[step](work);
+    });
     await recordDone(recording, step);
   }
 }

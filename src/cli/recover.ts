@@ -64,14 +64,7 @@ function workOf(place: RecoverPlace, recording: Recording, words: RecoverWords, 
 }
 
 async function begin(place: RecoverPlace, words: RecoverWords, context: CliContext): Promise<number> {
-  const { directory } = place;
-  const previous = await place.asOwner(async () => readJournal(directory));
-  if (previous) {
-    throw new PgrecallError('recovery-unfinished', `a recovery of "${directory}" is there already`, {
-      hint: describeState(previous),
-      details: { phase: previous.phase, done: previous.done },
-    });
-  }
+  await requireNone(place);
   if (!words.onlyPlan && !words.yes && !words.pause && !context.ask) {
     throw new PgrecallError('usage', 'nobody is at a terminal to be asked', {
       hint: '--plan shows what would be done; --yes does it and opens the cluster, --pause does it and ends at the target',
@@ -96,9 +89,21 @@ async function begin(place: RecoverPlace, words: RecoverWords, context: CliConte
   await makePlace(place, context);
   await using lock = await lockRecovery(place, context);
   void lock;
+  // Another one may have come first, and be over by now.
+  await requireNone(place);
   const recording = new Recording(place, journalOf(place, words, request, looked));
   await recording.write();
   return finish(workOf(place, recording, words, context), words);
+}
+
+/** Throws `recovery-unfinished` where one has begun, or its old directory is still kept. */
+async function requireNone({ directory, asOwner }: RecoverPlace): Promise<void> {
+  const previous = await asOwner(async () => readJournal(directory));
+  if (!previous) return;
+  throw new PgrecallError('recovery-unfinished', `a recovery of "${directory}" is there already`, {
+    hint: describeState(previous),
+    details: { phase: previous.phase, done: previous.done },
+  });
 }
 
 /** As root for its owner, where only root may make it. */

@@ -100,9 +100,9 @@ describe('recover, killed', () => {
       if (result.status === 0) break;
       places.push(stepOf(written.at(-1)));
       assert.ok(written.length === count, `it was killed: ${result.stderr}`);
-      const undo = site.killed(['recover', 'main', '--undo'], 1);
-      // The undo, too, right after it has begun.
-      if (undo.result.status !== 0) site.succeed('recover', 'main', '--undo');
+      // Of some the undo, too, right after it has begun.
+      if (count % 3 === 0) assert.notEqual(site.killed(['recover', 'main', '--undo'], 1).result.status, 0);
+      site.succeed('recover', 'main', '--undo');
       assert.deepEqual(differingFiles(everyFile(site.directory), before), [], places.at(-1));
       assert.ok(!existsSync(`${site.directory}.pgrecall-recovery`));
     }

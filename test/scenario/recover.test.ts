@@ -128,6 +128,20 @@ describe('recover', () => {
     assert.ok(!existsSync(kept(server.dataDirectory)) && !existsSync(join(place.fast, 'pgrecall-kept')));
   });
 
+  it('recovers a server that has crashed to its last commit, which was archived nowhere', async () => {
+    await using server = await archivingCluster(15);
+    await using site = await ArchivingSite.of(server);
+    await accident(server, site);
+    await site.archiveAll(server);
+    await run(server, 'INSERT INTO t VALUES (10), (100)');
+    await server.stop('immediate');
+    const result = site.run(['recover', 'main', '--yes', '--json']);
+    assert.equal(result.status, 0, result.stdout + result.stderr);
+    assert.equal((result.json() as Answer).outcome, 'opened');
+    assert.match(result.stderr, /stored what only this directory had|it opens there by itself/);
+    assert.equal(await rows(server), '3 117');
+  });
+
   it('refuses before anything is touched', async () => {
     await using server = await archivingCluster(15);
     await using site = await ArchivingSite.of(server);
