@@ -190,7 +190,7 @@ function describeStart(startedBy: StartedBy): string {
 function requireSpace({ directory }: RecoverPlace, { backup }: RestorePlan): void {
   const { bavail, bsize } = statfsSync(dirname(directory));
   const free = bavail * bsize;
-  // Where tablespaces have disks of their own this asks for more than is needed, by what they take.
+  // How much of it comes on which disk is not known where there are tablespaces.
   if (backup.tablespaces.length > 0 || free >= backup.sizeBytes) return;
   throw new PgrecallError(
     'disk-full',

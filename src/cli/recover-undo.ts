@@ -1,9 +1,12 @@
-import { rmSync } from 'node:fs';
-import { putBack, removeKept } from '../recover/keep-aside.ts';
+import { existsSync, rmSync } from 'node:fs';
+import { readControlFile } from '../backup/read-control-file.ts';
+import { keptDirectory, putBack, removeKept } from '../recover/keep-aside.ts';
 import { removeJournal } from '../recover/recovery-journal.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isServerRunning } from '../server/running.ts';
 import { startAsStarted } from '../server/stop-and-start.ts';
+import { asRepositoryOwner } from './cluster-access.ts';
+import { takeWal } from './recover-look.ts';
 import { describeState, tellingState } from './recover-place.ts';
 import { requireKept, stopForRecovery, type RecoverWork } from './recover-steps.ts';
 
@@ -20,6 +23,7 @@ export async function undoRecovery(work: RecoverWork): Promise<void> {
     // Until it was kept, what runs there is the old server.
     if (isKept) {
       await stopForRecovery(work);
+      await saveSince(work);
       await place.asOwner(async () => {
         putBack(recording.journal);
         for (const path of recording.journal.made) rmSync(path, { recursive: true, force: true });
@@ -31,6 +35,27 @@ export async function undoRecovery(work: RecoverWork): Promise<void> {
     }
   });
   await place.asOwner(async () => removeJournal(directory));
+}
+
+/** What was committed after the recovery is not on the way of the old directory; in the repository it stays within reach. */
+async function saveSince({ recording, context }: RecoverWork): Promise<void> {
+  const { directory, cluster, done, moves } = recording.journal;
+  const isThere = existsSync(directory) && existsSync(keptDirectory(directory, moves));
+  if (!done.includes('promote') || !isThere) return;
+  try {
+    const { control } = readControlFile(directory);
+    const stored = await asRepositoryOwner(context, cluster, async (access) =>
+      takeWal(access, directory, control, context.signal),
+    );
+    const words = `--target-timeline ${control.timeline}`;
+    context.stderr(
+      `what was committed since stays in the repository: ${words}; stored now: ${stored.join(', ') || 'nothing more'}`,
+    );
+  } catch (error) {
+    // The way back must not depend on the repository.
+    if (!(error instanceof PgrecallError)) throw error;
+    context.stderr(`warning: what was committed since may not be in the repository: ${error.message}`);
+  }
 }
 
 function requireKeptUnlessBegun({ recording }: RecoverWork): void {

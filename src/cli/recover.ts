@@ -47,6 +47,7 @@ export const runRecover: RunCommand = async (arguments_, context) => {
   const work = workOf(place, recording, words, context);
   switch (words.action) {
     case 'undo':
+      await confirmLoss(recording, words, context);
       await undoRecovery(work);
       answerRecovery(context, undefined, { directory, outcome: 'undone' });
       return 0;
@@ -58,6 +59,16 @@ export const runRecover: RunCommand = async (arguments_, context) => {
       return goOn(work, words);
   }
 };
+
+/** On a terminal: what was committed since the recovery is not in the old directory. */
+async function confirmLoss({ journal }: Recording, { yes }: RecoverWords, { ask }: CliContext): Promise<void> {
+  if (yes || !ask || !journal.done.includes('promote')) return;
+  const answer = await ask(
+    'what was committed since the recovery will not be there; bring the old directory back? (yes or no)',
+    'no',
+  );
+  if (answer !== 'yes') throw new PgrecallError('cancelled', 'it was not confirmed; nothing was changed');
+}
 
 function workOf(place: RecoverPlace, recording: Recording, words: RecoverWords, context: CliContext): RecoverWork {
   return { place, recording, context, jobs: words.jobs, timeoutMs: words.timeoutMs };

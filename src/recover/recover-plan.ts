@@ -38,6 +38,7 @@ export interface PlannedStep {
 }
 
 const nothing = 'nothing to undo';
+const afterwards = 'the old directory, which is still kept; what was committed since stays in the repository only';
 
 /** In the order in which they are done. */
 export function planRecovery(facts: RecoverFacts): readonly PlannedStep[] {
@@ -86,12 +87,12 @@ export function planRecovery(facts: RecoverFacts): readonly PlannedStep[] {
     {
       name: 'promote',
       does: `look: ${facts.assertions} assertion${facts.assertions === 1 ? '' : 's'} of the configuration and our own; then end the recovery (a new timeline)`,
-      undoneBy: 'the old directory, which is still kept; what was committed since would be lost',
+      undoneBy: afterwards,
     },
     {
       name: 'reopen',
       does: 'take our settings out again, restart the server as it was started: users come in',
-      undoneBy: 'the old directory, which is still kept; what was committed since would be lost',
+      undoneBy: afterwards,
     },
   );
   return steps;

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
 import { SqlSession } from '../../src/connection/sql-session.ts';
+import { startServer } from '../../src/server/start-server.ts';
 import { TestCluster } from '../support/cluster.ts';
+import { eventually } from '../support/eventually.ts';
 import { differingFiles, everyFile } from '../support/every-file.ts';
 import { giveToServer } from '../support/server-user.ts';
 
@@ -75,6 +77,7 @@ describe('recover', () => {
     assert.match((again.json() as Answer).error?.hint ?? '', /--forget removes it, --undo brings it back/);
     const undone = site.run(['recover', 'main', '--undo']);
     assert.equal(undone.status, 0, undone.stderr);
+    assert.match(undone.stderr, /what was committed since stays in the repository: --target-timeline 2/);
     assert.equal(await rows(server), '1 7');
     assert.ok(!existsSync(kept(server.dataDirectory)));
   });
@@ -142,6 +145,37 @@ describe('recover', () => {
     assert.equal(await rows(server), '3 117');
   });
 
+  it('leaves a configuration outside the data directory as it is, with PostgreSQL 18', async () => {
+    await using server = await archivingCluster(18);
+    await using site = await ArchivingSite.of(server);
+    const etc = join(site.directory, 'etc');
+    await server.stop();
+    mkdirSync(etc, { mode: 0o755 });
+    const files = ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf'];
+    for (const name of files) renameSync(join(server.dataDirectory, name), join(etc, name));
+    const own = {
+      data_directory: server.dataDirectory,
+      hba_file: `${etc}/pg_hba.conf`,
+      ident_file: `${etc}/pg_ident.conf`,
+    };
+    for (const [name, value] of Object.entries(own))
+      appendFileSync(join(etc, 'postgresql.conf'), `${name} = '${value}'\n`);
+    const { programs, dataDirectory, logFile } = server;
+    const options = ['-c', `config_file=${etc}/postgresql.conf`];
+    await startServer({ programs, dataDirectory, logFile, options, signal: AbortSignal.timeout(60_000) });
+    await eventually('it takes connections', async () => answers(server));
+    const before = everyFile(etc);
+    const { wanted } = await accident(server, site);
+    const result = site.run(['recover', 'main', '--target-time', wanted, '--yes', '--json']);
+    assert.equal(result.status, 0, result.stdout + result.stderr);
+    assert.equal(await rows(server), '1001 501501');
+    assert.deepEqual(differingFiles(everyFile(etc), before), []);
+    for (const name of files) assert.ok(!existsSync(join(dataDirectory, name)), name);
+    await using session = await server.session();
+    const [row] = await session.query<{ hba: string }>("SELECT current_setting('hba_file') AS hba");
+    assert.equal(row?.hba, `${etc}/pg_hba.conf`);
+  });
+
   it('refuses before anything is touched', async () => {
     await using server = await archivingCluster(15);
     await using site = await ArchivingSite.of(server);
@@ -182,4 +216,13 @@ async function withPlaces(server: TestCluster, site: ArchivingSite): Promise<{ f
   symlinkSync(wal, join(server.dataDirectory, 'pg_wal'));
   await server.start();
   return { fast, wal };
+}
+
+async function answers(server: TestCluster): Promise<boolean> {
+  try {
+    await using session = await server.session();
+    return (await session.query('SELECT 1')).length === 1;
+  } catch {
+    return false;
+  }
 }
