@@ -128,9 +128,9 @@ describe('a file of pg_dump', () => {
   });
 
   it('is shown and verified like a dump of ours', () => {
-    const shown = site.run(['show', 'main', 'latest']);
-    assert.match(shown.stdout, /imported +from shop\.sql/);
-    const verified = site.run(['verify', 'main']);
+    const { id } = imported('shop.tar');
+    assert.match(site.run(['show', 'main', id]).stdout, /imported +from shop\.tar/);
+    const verified = site.run(['verify', 'main', id]);
     assert.equal(verified.status, 0, verified.stderr);
   });
 
