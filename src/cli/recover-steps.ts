@@ -127,6 +127,8 @@ async function keep({ place, recording, context }: RecoverWork): Promise<void> {
 
 async function clone({ place, recording, context }: RecoverWork): Promise<void> {
   const { moves, directory } = recording.journal;
+  // A restore in place would take what is kept within the directory for a part of it.
+  if (isKeptWithin(directory, moves)) return;
   if (existsSync(directory)) requireNobodyThere(directory);
   context.stderr('cloning what was kept');
   await place.asOwner(async () => {

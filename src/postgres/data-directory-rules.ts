@@ -50,6 +50,9 @@ const leftOutAtTop = new Set([
   'pgrecall.unfinished',
 ]);
 
+/** What a recovery in place keeps of a data directory that is a mount point (recover/keep-aside.ts). */
+const keptWithin = 'pgrecall-kept';
+
 export function ruleFor(relativePath: string, kind: 'file' | 'directory' | 'symlink'): PathRule {
   if (relativePath === 'global/pg_control') return 'control-file';
   if (recreatedInWal.has(relativePath) && kind !== 'file') return 'empty-directory';
@@ -60,6 +63,7 @@ export function ruleFor(relativePath: string, kind: 'file' | 'directory' | 'syml
     if (parts.length > 1) return 'leave-out';
     if (kind !== 'file') return 'empty-directory';
   }
+  if (parts[0] === keptWithin) return 'leave-out';
   if (parts.length === 1 && kind === 'file' && leftOutAtTop.has(name)) return 'leave-out';
   if (kind === 'file' && isDatabaseDirectory(parts.slice(0, -1)) && isTemporaryRelation(name)) return 'leave-out';
   return kind === 'file' ? 'file' : 'directory';

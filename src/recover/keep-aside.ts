@@ -3,6 +3,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readFileSync,
   readdirSync,
   realpathSync,
   renameSync,
@@ -44,10 +45,18 @@ export function planKeep(directory: string, tablespaces: readonly string[], vers
   for (const place of tablespaces)
     if (existsSync(join(place, versionDirectory))) empty(place, [versionDirectory], false);
   // A mount point cannot be renamed.
-  if (statSync(directory).dev === statSync(dirname(directory)).dev) {
+  if (!isMountPoint(directory)) {
     moves.push({ from: directory, to: join(journalDirectory(directory), 'kept') });
   } else empty(directory, contentsOf(directory), true);
   return { moves, emptied, walPlace, mode: statSync(directory).mode & 0o777 };
+}
+
+/** One of the same file system (bind) as well. */
+function isMountPoint(directory: string): boolean {
+  if (statSync(directory).dev !== statSync(dirname(directory)).dev) return true;
+  const mounts = existsSync('/proc/self/mountinfo') ? readFileSync('/proc/self/mountinfo', 'utf8') : '';
+  const escaped = directory.replaceAll(/[\\ \t\n]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  return mounts.split('\n').some((line) => line.split(' ')[4] === escaped);
 }
 
 function contentsOf(path: string): readonly string[] {

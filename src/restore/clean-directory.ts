@@ -41,7 +41,8 @@ export async function cleanDirectory(options: CleanOptions): Promise<Cleaned> {
 
 /** Where the server writes its log unless it is told otherwise; what happened is told there. */
 export const logDirectories = ['log', 'pg_log'];
-const leftAtTop = new Set([unfinishedName, lockFolder, 'lost+found']);
+/** The last one is what a recovery in place keeps of a directory that is a mount point (recover/keep-aside.ts). */
+const leftAtTop = new Set([unfinishedName, lockFolder, 'lost+found', 'pgrecall-kept']);
 
 /** What a restore in place neither removes nor writes where it is there. */
 function isLeftAlone(path: string): boolean {
