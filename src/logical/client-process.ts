@@ -36,16 +36,13 @@ export interface ClientEnding {
 export async function runClient(command: ClientCommand, options: RunClientOptions): Promise<ClientEnding> {
   const { signal } = options;
   const said = new SaidLines(options.onLine);
-  const child = startClient(command, options, said);
+  const child = startClient(command, options);
   const end = (): void => void child.kill('SIGTERM');
   signal.addEventListener('abort', end);
   try {
-    const ending = await new Promise<Omit<ClientEnding, 'lines'>>((resolve, reject) => {
-      child.on('error', (cause) => reject(cannotRun(command.program, cause)));
-      child.on('close', (exitStatus, killedBy) => resolve({ exitStatus, killedBy }));
-    });
+    const ending = await endingOf(child, command.program, said);
     signal.throwIfAborted();
-    return { ...ending, lines: said.end() };
+    return ending;
   } finally {
     signal.removeEventListener('abort', end);
   }
@@ -54,13 +51,11 @@ export async function runClient(command: ClientCommand, options: RunClientOption
 function startClient(
   { program, arguments: words, env }: ClientCommand,
   { signal, take, onStart }: RunClientOptions,
-  said: SaidLines,
 ): ChildProcess {
   try {
     signal.throwIfAborted();
     const out = typeof take === 'number' ? take : take ? 'pipe' : 'ignore';
     const child = spawn(program, words, { env, stdio: ['ignore', out, 'pipe'] });
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => said.add(text));
     if (typeof take === 'function') child.stdout?.on('data', take);
     if (child.pid !== undefined) onStart?.(child.pid);
     return child;
@@ -70,6 +65,14 @@ function startClient(
   }
 }
 
-function cannotRun(program: string, cause: Error): PgrecallError {
-  return new PgrecallError('server-program-missing', `"${program}" cannot be run: ${cause.message}`, { cause });
+/** How a program ends that was just started; `said` takes what it writes to stderr. Rejects with `server-program-missing`. */
+export async function endingOf(child: ChildProcess, program: string, said: SaidLines): Promise<ClientEnding> {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => said.add(text));
+  return new Promise((resolve, reject) => {
+    child.on('error', (cause) => {
+      const message = `"${program}" cannot be run: ${cause.message}`;
+      reject(new PgrecallError('server-program-missing', message, { cause }));
+    });
+    child.on('close', (exitStatus, killedBy) => resolve({ exitStatus, killedBy, lines: said.end() }));
+  });
 }

@@ -1,6 +1,5 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
-import type { ClientCommand, ClientEnding } from './client-process.ts';
+import { spawn } from 'node:child_process';
+import { endingOf, type ClientCommand, type ClientEnding } from './client-process.ts';
 import { SaidLines } from './said-lines.ts';
 
 export interface PipedClients {
@@ -50,15 +49,4 @@ export async function runPiped({ dump, restore, signal, onDumpLine, isPassing }:
   } finally {
     signal.removeEventListener('abort', end);
   }
-}
-
-async function endingOf(child: ChildProcess, program: string, said: SaidLines): Promise<ClientEnding> {
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => said.add(text));
-  return new Promise((resolve, reject) => {
-    child.on('error', (cause) => {
-      const message = `"${program}" cannot be run: ${cause.message}`;
-      reject(new PgrecallError('server-program-missing', message, { cause }));
-    });
-    child.on('close', (exitStatus, killedBy) => resolve({ exitStatus, killedBy, lines: said.end() }));
-  });
 }

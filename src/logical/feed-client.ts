@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { Writable } from 'node:stream';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
-import type { ClientCommand, ClientEnding } from './client-process.ts';
+import { endingOf, type ClientCommand, type ClientEnding } from './client-process.ts';
 import { SaidLines } from './said-lines.ts';
 
 export interface FeedClientOptions {
@@ -25,15 +24,7 @@ export async function feedClient(
 ): Promise<ClientEnding> {
   signal.throwIfAborted();
   const child = spawn(program, words, { env, stdio: ['pipe', 'ignore', 'pipe'] });
-  const said = new SaidLines(onLine, isPassing);
-  child.stderr.setEncoding('utf8').on('data', (text: string) => said.add(text));
-  const ended = new Promise<Omit<ClientEnding, 'lines'>>((resolve, reject) => {
-    child.on('error', (cause) => {
-      const message = `"${program}" cannot be run: ${cause.message}`;
-      reject(new PgrecallError('server-program-missing', message, { cause }));
-    });
-    child.on('close', (exitStatus, killedBy) => resolve({ exitStatus, killedBy }));
-  });
+  const ended = endingOf(child, program, new SaidLines(onLine, isPassing));
   // It is waited for below, whatever comes first.
   ended.catch(() => undefined);
   const end = (): void => void child.kill('SIGTERM');
@@ -42,7 +33,7 @@ export async function feedClient(
     await feedInto(child.stdin, feed ?? []);
     const ending = await ended;
     signal.throwIfAborted();
-    return { ...ending, lines: said.end() };
+    return ending;
   } catch (error) {
     child.kill('SIGKILL');
     await ended.catch(() => undefined);
