@@ -55,16 +55,35 @@ function told(error: PgrecallError, more: string, hint: string | undefined): Pgr
   return new PgrecallError(code, message + more, { ...(hint === undefined ? {} : { hint }), details });
 }
 
-/** Owners and privileges are left out by options of ours; what goes after -- is pg_dump's. */
+/** What goes after -- is pg_dump's here, and options of pg_restore are of no use. */
+const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpExecArray) => string }[] = [
+  {
+    pattern: /out of shared memory/,
+    hint: () =>
+      'one transaction locks every object: raise max_locks_per_transaction at the target, or say --jobs 2, which has no such transaction',
+  },
+  {
+    pattern: /unrecognized parameter "pg_/,
+    hint: () =>
+      'the source has a fix that this pg_dump does not know yet: bring the client programs to their last minor version',
+  },
+  {
+    pattern: /role "(.+)" does not exist/,
+    hint: ([, role = '']) =>
+      `CREATE ROLE "${role}" in the target first, or leave owners and privileges out: --no-owner --no-privileges`,
+  },
+  {
+    pattern: /tablespace "(.+)" does not exist/,
+    hint: ([, name = '']) => `make the tablespace "${name}" at the target first`,
+  },
+  { pattern: /already exists/, hint: () => 'copy into an empty database' },
+];
+
 function hintFor({ hint, details }: PgrecallError): string | undefined {
   const lines = Array.isArray(details['lines']) ? details['lines'].join('\n') : '';
-  if (/out of shared memory/.test(lines)) {
-    return 'one transaction locks every object: raise max_locks_per_transaction at the target, or say --jobs 2, which has no such transaction';
+  for (const own of hints) {
+    const found = own.pattern.exec(lines);
+    if (found) return own.hint(found);
   }
-  if (/unrecognized parameter "pg_/.test(lines)) {
-    return 'the source has a fix that this pg_dump does not know yet: bring the client programs to their last minor version';
-  }
-  return hint
-    ?.replaceAll('-- --no-owner --no-privileges (not of a plain dump)', '--no-owner --no-privileges')
-    .replaceAll('-- --no-owner', '--no-owner');
+  return hint;
 }
