@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -201,6 +202,15 @@ describe('recover', () => {
     assert.equal((result.json() as Answer).error?.code, 'cluster-mismatch', result.stderr);
     assert.ok(server.isRunning() && other.isRunning());
     assert.ok(!existsSync(kept(server.dataDirectory)) && !existsSync(kept(other.dataDirectory)));
+
+    // Two at once: one of them does it.
+    const both = [1, 2].map(async () => {
+      const [status] = (await once(site.start(['recover', 'main', ...words, '--json']), 'exit')) as [number | null];
+      return status;
+    });
+    const statuses = await Promise.all(both);
+    assert.equal(statuses.filter((status) => status === 0).length, 1, String(statuses));
+    assert.equal(await rows(server), '1001 501501');
   });
 });
 
