@@ -3,7 +3,7 @@ import { join, dirname } from 'node:path';
 import { checkIncarnation } from '../backup/check-server.ts';
 import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
-import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { hasCode, PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
 import { timeline as toTimeline } from '../postgres/timeline.ts';
 import type { RecoverFacts } from '../recover/recover-plan.ts';
@@ -12,7 +12,7 @@ import { presentTablespaces, requireNobodyThere } from '../restore/delta-target.
 import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { describeTarget, type RecoveryRequest } from '../restore/target.ts';
-import { describeUnarchived, findUnarchivedWal } from '../restore/unarchived-wal.ts';
+import { describeUnarchived, findUnarchivedWal, type UnarchivedSegment } from '../restore/unarchived-wal.ts';
 import { findDebianCluster } from '../server/find-configuration.ts';
 import { findProgram } from '../server/as-owner.ts';
 import { findHowStarted, type StartedBy } from '../server/how-started.ts';
@@ -52,8 +52,13 @@ export async function look(
   const { directory, config } = place;
   const { control } = readControlFile(directory);
   const wasRunning = isServerRunning(directory);
+  const warnings: string[] = [];
   if (!wasRunning) requireNobodyThere(directory);
-  else if (!words.ignoreStandbys) await place.asOwner(async () => refuseFollowers(place, context));
+  else if (!words.ignoreStandbys) {
+    const following = await place.asOwner(async () => findFollowers(place, context));
+    if (following && !words.onlyPlan) throw following;
+    if (following) warnings.push(`${following.message}; ${following.hint}`);
+  }
   const server = await findOutServer(place, control.postgresMajor, words, context);
   return asRepositoryOwner(context, words.cluster, async (access) => {
     checkIncarnation(config.name, access.incarnation, control, directory);
@@ -61,7 +66,8 @@ export async function look(
     if (!words.onlyPlan) await takeWal(access, directory, control, context.signal);
     const unarchived = await findUnarchivedWal(directory, access.store);
     const own = words.namesTimeline ? request : await onTimeline(access, request, control.timeline);
-    const plan = await planRecoverTarget(access, own, words.backup);
+    const planned = await planBeforeStop(access, own, words, unarchived);
+    const plan = { ...planned, warnings: [...planned.warnings, ...warnings] };
     requireSpace(place, plan);
     const facts: RecoverFacts = {
       directory,
@@ -78,6 +84,31 @@ export async function look(
     };
     return { control, server, wasRunning, plan, facts };
   });
+}
+
+/**
+ * A running server has WAL that is archived only once it is stopped, and a mere plan archives nothing: of a target that may lie
+ * in there a plan says that, instead of refusing it.
+ */
+async function planBeforeStop(
+  access: ClusterAccess,
+  request: RecoveryRequest,
+  { backup, onlyPlan }: RecoverWords,
+  unarchived: readonly UnarchivedSegment[],
+): Promise<RestorePlan> {
+  try {
+    return await planRecoverTarget(access, request, backup);
+  } catch (error) {
+    const { target } = request;
+    const mayBeThere = unarchived.some(({ lastTime }) => {
+      return target.kind !== 'time' || lastTime === undefined || lastTime >= target.time;
+    });
+    if (!onlyPlan || !mayBeThere || !hasCode(error, 'target-unreachable')) throw error;
+    const plan = await planRecoverTarget(access, { ...request, target: { kind: 'latest' } }, backup);
+    const where = unarchived.map(describeUnarchived).join(', ');
+    const warning = `${describeTarget(request)} lies behind what is archived, maybe in WAL that the directory alone has: ${where}; that is archived and looked through before anything is stopped`;
+    return { ...plan, request, warnings: [...plan.warnings, warning] };
+  }
 }
 
 /** One that was undone has left a newer timeline in the archive, which is not the directory’s. */
@@ -113,16 +144,19 @@ export async function takeWal(
   return stored;
 }
 
-/** Throws `standby-connected`. */
-async function refuseFollowers({ directory, config }: RecoverPlace, { env }: CliContext): Promise<void> {
+/** The error `standby-connected` where somebody follows. */
+async function findFollowers(
+  { directory, config }: RecoverPlace,
+  { env }: CliContext,
+): Promise<PgrecallError | undefined> {
   const { uri } = findServer(directory, { connection: config.connection, env });
   await using session = await SqlSession.connect(uri, { applicationName: 'pgrecall recover' });
   const found = await session.query<{ name: string; address: string | null }>(
     "SELECT application_name AS name, client_addr::text AS address FROM pg_stat_replication WHERE state <> 'backup'",
   );
-  if (found.length === 0) return;
+  if (found.length === 0) return undefined;
   const names = found.map(({ name, address }) => `"${name}"${address === null ? '' : ` at ${address}`}`).join(', ');
-  throw new PgrecallError('standby-connected', `${found.length} standbys or receivers follow this server: ${names}`, {
+  return new PgrecallError('standby-connected', `standbys or receivers follow this server: ${names}`, {
     hint: 'after the recovery they do not fit any more: stop them, or say --ignore-standbys; nothing was changed',
     details: { followers: found },
   });
