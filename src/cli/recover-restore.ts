@@ -13,7 +13,7 @@ import { formatBytes, formatDuration } from './format.ts';
 import { startProgress } from './progress.ts';
 import { planRecoverTarget } from './recover-look.ts';
 import { requestOf, type RecoverPlace, type Recording } from './recover-place.ts';
-import { describeDifference, planInPlace, type InPlace } from './restore-in-place.ts';
+import { describeDifference, planOver, type InPlace } from './restore-in-place.ts';
 import { standbyRestoreCommand, standbyRestoreScript } from './standby-restore.ts';
 
 export interface RecoverRestore {
@@ -44,7 +44,7 @@ async function carryOut(access: ClusterAccess, plan: RestorePlan, options: Recov
   const { now, randomBytes } = context;
   await using claim = await claimToRead(cluster, plan.backup.id, { purpose: 'recover', now, randomBytes });
   void claim;
-  const place = isOver ? await planOver(access, plan, directory) : undefined;
+  const place = isOver ? await placeOver(access, plan, directory) : undefined;
   const tablespaces = place?.tablespaces ?? (await freshTablespaces(plan, recording));
   const progress = startProgress(context, `restore of ${plan.backup.id}`);
   progress.total(plan.backup.sizeBytes);
@@ -69,8 +69,8 @@ async function carryOut(access: ClusterAccess, plan: RestorePlan, options: Recov
   }
 }
 
-async function planOver({ store }: ClusterAccess, plan: RestorePlan, directory: string): Promise<InPlace> {
-  return planInPlace({
+async function placeOver({ store }: ClusterAccess, plan: RestorePlan, directory: string): Promise<InPlace> {
+  return planOver({
     ...{ directory, plan, store },
     mappings: [],
     configured: directory,

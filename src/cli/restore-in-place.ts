@@ -1,5 +1,6 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { WalStore } from '../archive/wal-store.ts';
+import { refuseRecovered } from '../recover/recovery-journal.ts';
 import { planDeltaTablespaces } from '../restore/delta-tablespaces.ts';
 import { inspectDeltaTarget } from '../restore/delta-target.ts';
 import type { RestoreOver, RestoreReport } from '../restore/restore-over.ts';
@@ -16,11 +17,7 @@ export interface InPlace {
   readonly warnings: readonly string[];
 }
 
-/**
- * Looks at the directory, reads no more than pg_control and WAL, and refuses what must not be written over. Throws
- * `delta-target`, `cluster-mismatch`, `postgres-version`, `server-running`, `tablespace-mapping`, `wal-not-archived`.
- */
-export async function planInPlace(options: {
+export interface InPlaceOptions {
   readonly directory: string;
   readonly plan: RestorePlan;
   readonly store: WalStore;
@@ -29,7 +26,19 @@ export async function planInPlace(options: {
   readonly discardWal: boolean;
   /** Says what is in the way of nothing being lost, instead of refusing. */
   readonly onlyPlan: boolean;
-}): Promise<InPlace> {
+}
+
+/** `planOver`; throws also `recovery-unfinished`, since what a recovery in place keeps may lie in the directory's own places. */
+export async function planInPlace(options: InPlaceOptions): Promise<InPlace> {
+  refuseRecovered(options.directory);
+  return planOver(options);
+}
+
+/**
+ * Looks at the directory, reads no more than pg_control and WAL, and refuses what must not be written over. Throws
+ * `delta-target`, `cluster-mismatch`, `postgres-version`, `server-running`, `tablespace-mapping`, `wal-not-archived`.
+ */
+export async function planOver(options: InPlaceOptions): Promise<InPlace> {
   const { directory, plan } = options;
   const target = inspectDeltaTarget(directory, plan.backup);
   const { places, superfluous, warnings } = planDeltaTablespaces({

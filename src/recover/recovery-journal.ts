@@ -84,6 +84,15 @@ export function readJournal(directory: string): RecoveryJournal | undefined {
   );
 }
 
+/** Throws `recovery-unfinished` where one has begun, or its old directory is still kept. */
+export function refuseRecovered(directory: string): void {
+  if (!existsSync(pathOf(directory))) return;
+  throw new PgrecallError('recovery-unfinished', `a recovery in place of "${directory}" keeps its old state`, {
+    hint: 'pgrecall recover CLUSTER --status says how far it is; --undo brings the old state back, --forget removes it',
+    details: { directory },
+  });
+}
+
 export function makeJournalDirectory(directory: string): void {
   const place = journalDirectory(directory);
   mkdirSync(place, { recursive: true, mode: 0o700 });

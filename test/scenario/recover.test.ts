@@ -78,6 +78,8 @@ describe('recover', () => {
     const again = site.run(['recover', 'main', '--yes', '--json']);
     assert.equal((again.json() as Answer).error?.code, 'recovery-unfinished');
     assert.match((again.json() as Answer).error?.hint ?? '', /--forget removes it, --undo brings it back/);
+    const over = site.run(['restore', 'main', '--to', server.dataDirectory, '--delta', '--plan', '--json']);
+    assert.equal((over.json() as Answer).error?.code, 'recovery-unfinished');
     const undone = site.run(['recover', 'main', '--undo']);
     assert.equal(undone.status, 0, undone.stderr);
     assert.match(undone.stderr, /what was committed since stays in the repository: --target-timeline 2/);
