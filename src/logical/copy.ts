@@ -189,10 +189,11 @@ class Copying {
   #dumpCommand(format: 'custom' | 'directory', more: readonly string[]): ClientCommand {
     const { programs, options, from, env, source } = this.#options;
     const selection = { content: 'all', tables: [], schemas: [], options } as const;
+    const dumpedAs = { format, major: programs.major, database: source.database };
     const snapshot = this.#snapshot === undefined ? [] : [`--snapshot=${this.#snapshot}`];
     return {
       program: programs.pgDump,
-      arguments: [...dumpArguments(format, programs.major, selection), ...snapshot, ...more],
+      arguments: [...dumpArguments(dumpedAs, selection), ...snapshot, ...more],
       env: libpqEnvironment(from, { env, applicationName: 'pgrecall copy', database: source.database }),
     };
   }

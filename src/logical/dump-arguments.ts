@@ -10,27 +10,46 @@ export interface DumpSelection {
   readonly options: readonly string[];
 }
 
-/** What decides where the dump goes and what it is; one letter, or words that end or go on with `=`. */
-const ours = /^(?:--(?:file|format|jobs|compress|dbname|host|port|username|password|no-password)(?:=|$)|-[FfjZdhpUW])/;
-/** Ours, too, in a bundle of letters without values: `-aW`. */
-const bundle = /^-[abBcCEnNOsStTvxwW]*[FfjZdhpUW]/;
+/** What decides where the dump goes and what it is; pg_dump takes the beginning of a word for the word: `--fil`. */
+const ours = new Set([
+  ...['file', 'format', 'jobs', 'compress', 'dbname', 'host', 'port', 'username', 'password', 'no-password'],
+]);
+/** Alone, or in a bundle behind letters without values: `-aW`. */
+const letter = /^-[abBcCEnNOsStTvxwW]*[FfjZdhpUW]/;
 
 /** Throws `usage` for options that pgrecall sets itself. */
 export function checkPassedOptions(options: readonly string[]): void {
-  const wrong = options.find((word) => ours.test(word) || (bundle.test(word) && !/^-[eEnNtTS]./.test(word)));
+  const wrong = options.find(
+    (word) =>
+      beginsOneOf(ours, word) || /^-[FfjZdhpUW]/.test(word) || (letter.test(word) && !/^-[eEnNtTS]./.test(word)),
+  );
   if (wrong === undefined) return;
   throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
     hint: 'the format is --format, parallel is --jobs, the server and the database are those of the configuration and --database',
   });
 }
 
+/** Whether a long option is one of those, in full or as far as it is written. */
+export function beginsOneOf(names: ReadonlySet<string>, word: string): boolean {
+  const name = /^--([^=]+)/.exec(word)?.[1];
+  return name !== undefined && [...names].some((known) => known.startsWith(name));
+}
+
+export interface DumpedAs {
+  readonly format: DumpFormat;
+  /** Of pg_dump. */
+  readonly major: number;
+  readonly database: string;
+}
+
 const letters = { plain: 'p', custom: 'c', directory: 'd', tar: 't' } as const;
 
-/** Arguments of pg_dump; the database is in its environment. */
-export function dumpArguments(format: DumpFormat, major: number, selection: DumpSelection): string[] {
+/** Arguments of pg_dump. A database that is named here is the only one: a stray word among the options would be another. */
+export function dumpArguments({ format, major, database }: DumpedAs, selection: DumpSelection): string[] {
   const { content, tables, schemas, options } = selection;
   return [
     `-F${letters[format]}`,
+    `--dbname=${connectionWord(database)}`,
     '--no-password',
     // What is compressed twice cannot be told from what has changed. tar and plain text know no other.
     ...(format === 'custom' || format === 'directory' ? [major >= 16 ? '--compress=none' : '--compress=0'] : []),
@@ -39,6 +58,11 @@ export function dumpArguments(format: DumpFormat, major: number, selection: Dump
     ...schemas.map((schema) => `--schema=${schema}`),
     ...options,
   ];
+}
+
+/** A name alone would be taken for a whole connection where it looks like one. */
+export function connectionWord(database: string): string {
+  return `dbname='${database.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
 }
 
 /** Of pg_dumpall. */

@@ -46,10 +46,11 @@ function checkRoom(directory: string, { name, sizeBytes }: ServerDatabase): void
 async function dumpThrough(dumping: Dumping, database: ServerDatabase, directory: string): Promise<void> {
   const { options } = dumping;
   const { programs, selection, jobs } = options;
+  const dumpedAs = { format: 'directory', major: programs.major, database: database.name } as const;
   const command = clientCommand(
     options,
     programs.pgDump,
-    [...dumpArguments('directory', programs.major, selection), `--jobs=${jobs}`, '--no-sync', `--file=${directory}`],
+    [...dumpArguments(dumpedAs, selection), `--jobs=${jobs}`, '--no-sync', `--file=${directory}`],
     database.name,
   );
   let pid: number | 'ended' | undefined;

@@ -102,7 +102,7 @@ async function dumpStream(
 ): Promise<void> {
   const { options, files, storing } = dumping;
   const { programs, selection } = options;
-  const words = dumpArguments(format, programs.major, selection);
+  const words = dumpArguments({ format, major: programs.major, database: database.name }, selection);
   const command = clientCommand(options, programs.pgDump, words, database.name);
   await using pipe = openPumpedPipe();
   const failed = new AbortController();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { assert } from '../errors/pgrecall-error.ts';
 import type { StoredEntry } from '../repository/manifest.ts';
 import { explainFailedLoad } from './explain-load.ts';
-import { restoreArguments } from './load-arguments.ts';
+import { isSingleTransaction, restoreArguments } from './load-arguments.ts';
 import { writeDumpFiles, writeTarMembers } from './load-files.ts';
 import type { LoadPlace } from './load-notes.ts';
 import { countedBytes, runLoader, type ArchiveFormat, type LoadOptions } from './loading.ts';
@@ -117,7 +117,7 @@ async function restore(
   });
   if (ending.exitStatus === 0 || (ending.exitStatus === 1 && lines.onlyUnknownSettings)) return;
   const { errors, failures } = lines;
-  const undone = options.options.some((word) => /^(?:--single-t|-[a-zA-Z]*1)/.test(word));
+  const undone = isSingleTransaction(options.options);
   throw explainFailedLoad({ name: 'pg_restore', database: target.database, ending, undone, errors, failures });
 }
 

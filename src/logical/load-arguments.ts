@@ -1,10 +1,18 @@
 import { PgrecallError } from '../errors/pgrecall-error.ts';
+import { beginsOneOf, connectionWord } from './dump-arguments.ts';
 import type { RoleMap } from './map-roles.ts';
 import type { DumpFacts, DumpedDatabase, DumpFormat } from '../repository/dump-facts.ts';
 
-/** What decides where a dump goes and where it comes from; one letter, or words that end or go on with `=`. */
-const ours =
-  /^(?:--(?:file|format|jobs|dbname|host|port|username|password|no-password|create|list|use-list|verbose|role)(?:=|$)|-[fFjdhpUWwClLv])/;
+/** What decides where a dump goes and where it comes from; pg_restore takes the beginning of a word for the word: `--cre`. */
+const ours = new Set([
+  ...['file', 'format', 'jobs', 'dbname', 'host', 'port', 'username', 'password', 'no-password'],
+  ...['create', 'list', 'use-list', 'verbose', 'role'],
+]);
+/** Alone, or in a bundle behind letters without values: `-eC`. */
+const letter = /^-[aceORsx1]*[fFjdhpUWwClLv]/;
+/** What takes the next word for its value. */
+const withValue =
+  /^(?:-[aceORsx1]*[InNPStT]|--(?:index|schema|exclude-schema|function|superuser|table|trigger|section|filter|transaction-size))$/;
 
 /** Throws `usage` for options that pgrecall sets itself, and for any where there is no pg_restore to take them. */
 export function checkRestoreOptions(options: readonly string[], format: DumpFormat): void {
@@ -17,18 +25,23 @@ export function checkRestoreOptions(options: readonly string[], format: DumpForm
       },
     );
   }
-  const wrong = options.find((word) => ours.test(word));
+  const wrong = options.find((word) => beginsOneOf(ours, word) || letter.test(word));
   if (wrong !== undefined) {
     throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
       hint: 'the server is --to, the database --database, a new one --create, parts are --only, SET ROLE is --role, parallel is --jobs',
     });
   }
-  const stray = options.find((word) => !word.startsWith('-'));
-  if (stray !== undefined && options.indexOf(stray) === 0) {
+  const stray = options.find((word, at) => !word.startsWith('-') && !withValue.test(options[at - 1] ?? ''));
+  if (stray !== undefined) {
     throw new PgrecallError('usage', `"${stray}" after --: pg_restore would read a file of that name`, {
-      hint: 'options of pg_restore begin with -',
+      hint: 'options of pg_restore begin with -, and a value may go with its option: --table=film',
     });
   }
+}
+
+/** Whether pg_restore is told to load all or nothing. */
+export function isSingleTransaction(options: readonly string[]): boolean {
+  return options.some((word) => /^(?:--single-t|-[aceORsx]*1)/.test(word));
 }
 
 /** Whose the objects are to be. */
@@ -79,11 +92,6 @@ export function restoreArguments({ format, database, rights, options, listFile, 
 export const scriptArguments: readonly string[] = [
   ...['--no-psqlrc', '--quiet', '--no-password', '--set=ON_ERROR_STOP=1', '--file=-'],
 ];
-
-/** A name alone would be taken for a whole connection where it looks like one. */
-function connectionWord(database: string): string {
-  return `dbname='${database.replaceAll(/['\\]/g, String.raw`\$&`)}'`;
-}
 
 /** The database of a dump that is to be loaded. Throws `database-unknown`, `usage`. */
 export function chooseSource(
