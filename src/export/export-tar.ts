@@ -92,7 +92,7 @@ class Exporting {
       postgresMajor: record.postgresMajor,
       systemIdentifier: systemIdentifier(record.systemIdentifier),
     });
-    this.#reader = new ExtentReader(cluster);
+    this.#reader = new ExtentReader(cluster, { givesBack: true });
     this.#usual = { ...options.owner('', ''), user: '', group: '', modifiedAt: Date.parse(record.stoppedAt) / 1000 };
   }
 
@@ -170,25 +170,10 @@ class Exporting {
 
   async #copyContent(entry: StoredEntry, archive: TarArchive): Promise<void> {
     const { extents } = entry.maps ?? (await entry.loadMaps());
-    // A run at a time: what is read is handed on before more is.
-    for (let i = 0; i < extents.length; i += extentsAtOnce) {
+    for await (const piece of this.#reader.pieces(extents, extentsAtOnce)) {
       this.#options.signal.throwIfAborted();
-      const parts: Uint8Array[] = [];
-      let pending: Promise<void> | undefined;
-      await this.#reader.read(extents.slice(i, i + extentsAtOnce), (bytes) => {
-        if (pending) {
-          parts.push(Uint8Array.from(bytes));
-          return;
-        }
-        const written = archive.write(bytes);
-        if (written instanceof Promise) pending = written;
-        this.#options.onProgress(bytes.length);
-      });
-      await pending;
-      for (const part of parts) {
-        await archive.write(part);
-        this.#options.onProgress(part.length);
-      }
+      await archive.write(piece);
+      this.#options.onProgress(piece.length);
     }
   }
 

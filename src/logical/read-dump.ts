@@ -27,16 +27,12 @@ export async function listDumpFiles(cluster: ClusterRepository, id: string): Pro
  */
 export async function* readDumpFile(cluster: ClusterRepository, file: StoredEntry): AsyncGenerator<Uint8Array> {
   const { extents } = await file.loadMaps();
-  const reader = new ExtentReader(cluster);
+  const reader = new ExtentReader(cluster, { givesBack: true });
   let crc = 0;
   try {
-    for (let at = 0; at < extents.length; at += heldChunks) {
-      const some = extents.slice(at, at + heldChunks);
-      const start = some[0]?.fileOffset ?? 0;
-      const held = Buffer.allocUnsafe(some.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0));
-      await reader.read(some, (bytes, { fileOffset }) => held.set(bytes, fileOffset - start));
-      crc = crc32c(held, crc);
-      yield held;
+    for await (const piece of reader.pieces(extents, heldChunks)) {
+      crc = crc32c(piece, crc);
+      yield piece;
     }
   } finally {
     await reader.close();

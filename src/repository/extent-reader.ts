@@ -39,6 +39,26 @@ export class ExtentReader {
     }
   }
 
+  /**
+   * The bytes of `atOnce` extents at a time, one piece after the other, all in the same memory: each is good until the next is
+   * asked for. Throws as `read` does.
+   */
+  async *pieces(extents: readonly Extent[], atOnce: number): AsyncGenerator<Uint8Array> {
+    // Pieces of their own would gather, until they are collected, where nothing slows the reading down.
+    let held = Buffer.alloc(0);
+    for (let i = 0; i < extents.length; i += atOnce) {
+      const some = extents.slice(i, i + atOnce);
+      const length = some.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+      if (held.length < length) held = Buffer.allocUnsafeSlow(length);
+      let at = 0;
+      await this.read(some, (bytes) => {
+        held.set(bytes, at);
+        at += bytes.length;
+      });
+      yield held.subarray(0, at);
+    }
+  }
+
   async close(): Promise<void> {
     for (const pack of this.#packs.values()) await pack.close();
     this.#packs.clear();
