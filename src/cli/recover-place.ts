@@ -5,7 +5,7 @@ import { lockDirectory } from '../restore/directory-lock.ts';
 import { parseTarget, type RecoveryRequest } from '../restore/target.ts';
 import { nextStep } from '../recover/recover-plan.ts';
 import { journalDirectory, readJournal, writeJournal, type RecoveryJournal } from '../recover/recovery-journal.ts';
-import { keptDirectory } from '../recover/keep-aside.ts';
+import { isAside, keptDirectory } from '../recover/keep-aside.ts';
 import type { CliContext } from './context.ts';
 import { actingAs, canActAs, nameOf, ownerOf, type Owner } from './privileges.ts';
 import { recoveredDirectory } from './recover-words.ts';
@@ -82,9 +82,8 @@ export async function openRecording(place: RecoverPlace): Promise<Recording> {
 
 /** What state everything is in, in words, and what can be done. */
 export function describeState(journal: RecoveryJournal): string {
-  const { cluster, directory, moves, done } = journal;
-  const kept = done.includes('keep') || journal.begun === 'keep';
-  const old = kept
+  const { cluster, directory, moves } = journal;
+  const old = isAside(moves)
     ? `the old data directory is kept in "${keptDirectory(directory, moves)}"`
     : `the data directory "${directory}" is as it was`;
   if (journal.phase === 'undoing') return `${old}; an undo has begun: pgrecall recover ${cluster} --undo goes on`;

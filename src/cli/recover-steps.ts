@@ -7,7 +7,15 @@ import { readControlFile } from '../backup/read-control-file.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { timeline as toTimeline } from '../postgres/timeline.ts';
 import { closedArguments, closedSettings } from '../recover/closed-doors.ts';
-import { clearEmptied, clearMade, isKeptWithin, keepAside, keptDirectory, planKeep } from '../recover/keep-aside.ts';
+import {
+  clearEmptied,
+  clearMade,
+  isAside,
+  isKeptWithin,
+  keepAside,
+  keptDirectory,
+  planKeep,
+} from '../recover/keep-aside.ts';
 import { nextStep, stepNames, type StepName } from '../recover/recover-plan.ts';
 import type { RecoveryJournal } from '../recover/recovery-journal.ts';
 import { presentTablespaces, requireNobodyThere } from '../restore/delta-target.ts';
@@ -19,7 +27,7 @@ import { findDirectoryUse } from '../server/directory-use.ts';
 import { isServerRunning } from '../server/running.ts';
 import { startAsStarted, stopAsStarted, type InterruptedServer } from '../server/stop-and-start.ts';
 import { keepConfigurationOf, putBackConfiguration } from '../standby/rejoin-journal.ts';
-import { asRepositoryOwner } from './cluster-access.ts';
+import { asRepositoryOwner, type ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
 import { planRecoverTarget, takeWal } from './recover-look.ts';
 import { restoreForRecovery } from './recover-restore.ts';
@@ -102,18 +110,26 @@ export async function stopForRecovery({ recording, context }: RecoverWork): Prom
 
 async function push({ recording, context }: RecoverWork): Promise<void> {
   const { cluster, directory } = recording.journal;
-  const { control } = readControlFile(directory);
   await asRepositoryOwner(context, cluster, async (access) => {
-    const stored = await takeWal(access, directory, control, context.signal);
-    if (stored.length > 0) context.stderr(`stored what only this directory had: ${stored.join(', ')}`);
+    await storeLeftWal(access, directory, context);
     const plan = await planRecoverTarget(access, requestOf(recording), recording.journal.backup ?? undefined);
     await recording.write({ backup: plan.backup.id, timeline: plan.timeline });
   });
 }
 
-async function keep({ place, recording, context }: RecoverWork): Promise<void> {
-  const { directory } = recording.journal;
-  if (recording.journal.moves.length === 0) {
+async function storeLeftWal(access: ClusterAccess, directory: string, context: CliContext): Promise<void> {
+  const { control } = readControlFile(directory);
+  const stored = await takeWal(access, directory, control, context.signal);
+  if (stored.length > 0) context.stderr(`stored what only this directory had: ${stored.join(', ')}`);
+}
+
+async function keep(work: RecoverWork): Promise<void> {
+  const { place, recording, context } = work;
+  const { cluster, directory } = recording.journal;
+  if (!isAside(recording.journal.moves)) {
+    // It may have been started since it was stopped, by a unit at boot for instance, and have more WAL than was pushed and planned.
+    await stopForRecovery(work);
+    await asRepositoryOwner(context, cluster, async (access) => storeLeftWal(access, directory, context));
     const { control } = readControlFile(directory);
     const version = `PG_${control.postgresMajor}_${control.catalogVersion}`;
     const planned = await place.asOwner(async () =>
@@ -263,11 +279,13 @@ export async function takeSettingsOut({ place, recording }: RecoverWork): Promis
   });
 }
 
-/** Throws `keep-failed` where what is kept is gone. */
+/** Throws `keep-failed` where something of what is kept is gone. */
 export function requireKept({ journal }: Recording): void {
   const { directory, moves } = journal;
-  if (moves.length === 0 || existsSync(join(keptDirectory(directory, moves), 'PG_VERSION'))) return;
-  throw new PgrecallError('keep-failed', `"${keptDirectory(directory, moves)}" is not there any more`, {
+  const places = [...moves.map(({ to }) => to), join(keptDirectory(directory, moves), 'PG_VERSION')];
+  const gone = places.find((path) => lstatSync(path, { throwIfNoEntry: false }) === undefined);
+  if (moves.length === 0 || gone === undefined) return;
+  throw new PgrecallError('keep-failed', `"${gone}" is not there any more`, {
     hint: 'somebody has moved it; put it there again. Nothing was removed',
   });
 }

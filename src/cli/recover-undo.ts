@@ -1,6 +1,6 @@
 import { existsSync, rmSync } from 'node:fs';
 import { readControlFile } from '../backup/read-control-file.ts';
-import { keptDirectory, putBack, removeKept } from '../recover/keep-aside.ts';
+import { isAside, keptDirectory, putBack, removeKept } from '../recover/keep-aside.ts';
 import { removeJournal } from '../recover/recovery-journal.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isServerRunning } from '../server/running.ts';
@@ -13,22 +13,21 @@ import { requireKept, stopForRecovery, type RecoverWork } from './recover-steps.
 /** What was there before, by its old names, to the byte. Done again after it was interrupted, it goes on. */
 export async function undoRecovery(work: RecoverWork): Promise<void> {
   const { place, recording, context } = work;
-  const { directory, server, wasRunning, done, begun } = recording.journal;
-  const isKept = done.includes('keep') || begun === 'keep' || recording.journal.phase === 'undoing';
+  const { directory, server, wasRunning, moves } = recording.journal;
   if (recording.journal.phase !== 'undoing') {
     requireKeptUnlessBegun(work);
     await recording.write({ phase: 'undoing' });
   }
   await tellingState(recording, async () => {
-    // Until it was kept, what runs there is the old server.
-    if (isKept) {
+    // Before it is aside, and when it is back, what runs there is the old server.
+    if (isAside(moves)) {
       await stopForRecovery(work);
       await saveSince(work);
       await place.asOwner(async () => {
-        putBack(recording.journal);
         for (const path of recording.journal.made) rmSync(path, { recursive: true, force: true });
       });
     }
+    await place.asOwner(async () => putBack(recording.journal));
     if (wasRunning && !isServerRunning(directory)) {
       context.stderr('starting the server as it was started');
       await startAsStarted({ ...server, startTimeoutMs: 60_000 });

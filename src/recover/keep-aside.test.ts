@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -71,12 +72,52 @@ describe('what is kept aside', () => {
         if (kept >= plan.moves.length && made) place.makeNew();
         // A putting back that was killed: everything new is gone, some of the old is at its place.
         clearMade(plan);
-        for (const { from, to } of plan.moves.slice(0, Math.min(back, kept))) renameSync(to, from);
+        for (const { from, to } of plan.moves.slice(0, kept).slice(1).slice(0, back)) renameSync(to, from);
         putBack(plan);
         assert.deepEqual(place.state(), before);
       }),
       { numRuns: 60 },
     );
+  });
+
+  it('is out of reach for a server before anything else moves, and until everything else is back', () => {
+    using place = new Place();
+    const plan = planKeep(place.directory, [place.fast], version);
+    assert.equal(plan.moves[0]?.from, place.directory);
+    keepAside({ moves: plan.moves.slice(0, 1) });
+    assert.ok(!existsSync(place.directory) && existsSync(join(place.wal, 'a')));
+    keepAside(plan);
+    // What cannot be moved back ends the undo before the directory is there.
+    const stuck = { from: join(place.root, 'nowhere', 'x'), to: join(place.wal, 'a') };
+    writeFileSync(stuck.to, '');
+    assert.throws(() => putBack({ ...plan, moves: [...plan.moves, stuck] }));
+    assert.ok(!existsSync(place.directory));
+  });
+
+  it('takes nothing that the old server has written where it was not moved, or is back', () => {
+    using place = new Place();
+    const plan = planKeep(place.directory, [place.fast], version);
+    // It was started once more between the plan and the first move.
+    writeFileSync(join(place.wal, 'e'), 'old, of later');
+    putBack(plan);
+    assert.equal(readFileSync(join(place.wal, 'e'), 'utf8'), 'old, of later');
+    rmSync(join(place.wal, 'e'));
+    keepAside(plan);
+    putBack(plan);
+    writeFileSync(join(place.wal, 'f'), 'old, after the undo');
+    putBack(plan);
+    assert.equal(readFileSync(join(place.wal, 'f'), 'utf8'), 'old, after the undo');
+  });
+
+  it('is the directory with the tablespaces that lie within it', () => {
+    using place = new Place();
+    const within = join(place.directory, 'within');
+    mkdirSync(join(within, version), { recursive: true });
+    const plan = planKeep(place.directory, [within], version);
+    keepAside(plan);
+    assert.ok(existsSync(join(keptDirectory(place.directory, plan.moves), 'within', version)));
+    putBack(plan);
+    assert.ok(existsSync(join(within, version)));
   });
 
   it('lies beside the journal, and is gone when it is to be forgotten', () => {

@@ -8,6 +8,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  rmdirSync,
   statSync,
   utimesSync,
 } from 'node:fs';
@@ -19,6 +20,9 @@ import { journalDirectory, type EmptiedPlace, type Move } from './recovery-journ
 /*
  * The old data directory and its tablespaces are kept by new names on their own file systems: nothing is copied, and the
  * old names bring back what was there, to the byte.
+ *
+ * The first move takes away what no server starts without, and is taken back last: as long as anything else is out of its
+ * place, or made anew, nobody can start the old server, a unit at boot for instance. Where the first is not made, all is old.
  */
 
 /** In a directory that stays, for what was in it. */
@@ -41,13 +45,15 @@ export function planKeep(directory: string, tablespaces: readonly string[], vers
   };
   const wal = join(directory, 'pg_wal');
   const walPlace = lstatSync(wal).isSymbolicLink() ? realpathSync(wal) : null;
-  if (walPlace !== null) empty(walPlace, contentsOf(walPlace), true);
-  for (const place of tablespaces)
-    if (existsSync(join(place, versionDirectory))) empty(place, [versionDirectory], false);
   // A mount point cannot be renamed.
   if (!isMountPoint(directory)) {
     moves.push({ from: directory, to: join(journalDirectory(directory), 'kept') });
-  } else empty(directory, contentsOf(directory), true);
+  } else empty(directory, ['global', ...contentsOf(directory).filter((name) => name !== 'global')], true);
+  // What lies within the directory goes with it.
+  const isOutside = (path: string): boolean => !path.startsWith(`${directory}/`);
+  if (walPlace !== null && isOutside(walPlace)) empty(walPlace, contentsOf(walPlace), true);
+  for (const place of tablespaces.filter(isOutside))
+    if (existsSync(join(place, versionDirectory))) empty(place, [versionDirectory], false);
   return { moves, emptied, walPlace, mode: statSync(directory).mode & 0o777 };
 }
 
@@ -74,8 +80,18 @@ export function isKeptWithin(directory: string, moves: readonly Move[]): boolean
   return !moves.some(({ from }) => from === directory);
 }
 
+/** Whether the old directory is out of its place. */
+export function isAside([first]: readonly Move[]): boolean {
+  return first !== undefined && look(first.to);
+}
+
 /** Done again, it goes on. Throws `keep-failed`. */
 export function keepAside({ moves }: Pick<KeepPlan, 'moves'>): void {
+  moveAside(moves.slice(0, 1));
+  moveAside(moves.slice(1));
+}
+
+function moveAside(moves: readonly Move[]): void {
   for (const { from, to } of moves) {
     if (look(to)) continue;
     try {
@@ -94,6 +110,8 @@ export function keepAside({ moves }: Pick<KeepPlan, 'moves'>): void {
 
 /** Takes away what was made since, as far as it would be in the way; what was kept stays. */
 export function clearMade({ moves, emptied }: Pick<KeepPlan, 'moves' | 'emptied'>): void {
+  // Then what is there is of the old server, also what it has written since.
+  if (!isAside(moves)) return;
   for (const { from, to } of moves) if (look(to)) rmSync(from, { recursive: true, force: true });
   clearEmptied({ moves, emptied });
 }
@@ -123,14 +141,25 @@ function contentsOfEmptied(path: string): readonly string[] {
 /** Everything by its old name again. Done again, it goes on. */
 export function putBack(kept: Pick<KeepPlan, 'moves' | 'emptied'>): void {
   clearMade(kept);
-  for (const { from, to } of kept.moves) {
-    if (!look(to)) continue;
-    renameSync(to, from);
-  }
-  syncAround(kept.moves);
+  moveBack(kept.moves.slice(1));
+  moveBack(kept.moves.slice(0, 1));
   for (const { path, modified } of kept.emptied) {
-    rmSync(join(path, keptName), { recursive: true, force: true });
+    removeEmpty(join(path, keptName));
     setModified(path, modified);
+  }
+}
+
+function moveBack(moves: readonly Move[]): void {
+  for (const { from, to } of moves) if (look(to)) renameSync(to, from);
+  syncAround(moves);
+}
+
+/** One in which something is left is no case to be guessed at. */
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!isErrno(error, 'ENOENT')) throw error;
   }
 }
 
