@@ -87,6 +87,9 @@ export function describeState(journal: RecoveryJournal): string {
     ? `the old data directory is kept in "${keptDirectory(directory, moves)}"`
     : `the data directory "${directory}" is as it was`;
   if (journal.phase === 'undoing') return `${old}; an undo has begun: pgrecall recover ${cluster} --undo goes on`;
+  if (journal.phase === 'forgetting') {
+    return `the recovery is over, and the old data directory is being removed: pgrecall recover ${cluster} --forget goes on`;
+  }
   if (journal.phase === 'over') {
     return `the recovery is over, ${old}: pgrecall recover ${cluster} --forget removes it, --undo brings it back`;
   }

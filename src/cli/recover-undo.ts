@@ -14,6 +14,11 @@ import { requireKept, stopForRecovery, type RecoverWork } from './recover-steps.
 export async function undoRecovery(work: RecoverWork): Promise<void> {
   const { place, recording, context } = work;
   const { directory, server, wasRunning, moves } = recording.journal;
+  if (recording.journal.phase === 'forgetting') {
+    throw new PgrecallError('recovery-unfinished', 'what was kept is not whole any more', {
+      hint: describeState(recording.journal),
+    });
+  }
   if (recording.journal.phase !== 'undoing') {
     requireKeptUnlessBegun(work);
     await recording.write({ phase: 'undoing' });
@@ -64,12 +69,13 @@ function requireKeptUnlessBegun({ recording }: RecoverWork): void {
 /** Removes what was kept: from now on nothing brings it back. */
 export async function forgetRecovery({ place, recording }: RecoverWork): Promise<void> {
   const { journal } = recording;
-  if (journal.phase !== 'over') {
+  if (journal.phase !== 'over' && journal.phase !== 'forgetting') {
     throw new PgrecallError('recovery-unfinished', 'the recovery has not come to its end', {
       hint: describeState(journal),
       details: { done: journal.done },
     });
   }
+  await recording.write({ phase: 'forgetting' });
   await place.asOwner(async () => {
     removeKept(journal);
     removeJournal(journal.directory);

@@ -30,8 +30,11 @@ export interface RecoveryJournal {
   readonly version: 1;
   readonly cluster: string;
   readonly directory: string;
-  /** `undoing` is not turned back; `over` is a recovery that came to its end, of which the old directory is still there. */
-  readonly phase: 'forward' | 'undoing' | 'over';
+  /**
+   * `undoing` is not turned back; `over` is a recovery that came to its end, of which the old directory is still there;
+   * `forgetting`: what of it is there is not whole any more.
+   */
+  readonly phase: 'forward' | 'undoing' | 'over' | 'forgetting';
   readonly begun: StepName | null;
   readonly done: readonly StepName[];
   readonly server: InterruptedServer;

@@ -136,6 +136,11 @@ describe('recover, killed', () => {
     }
     assert.ok(killed > 5);
     assert.equal(await site.sum(), '1001 501501');
+    // Half of the old directory may be gone: it is not brought back any more.
+    assert.notEqual(site.killed(['recover', 'main', '--forget'], 1).result.status, 0);
+    const refused = site.site.run(['recover', 'main', '--undo']);
+    assert.match(refused.stderr, /not whole any more.*--forget goes on/s);
+    assert.equal(await site.sum(), '1001 501501');
     site.succeed('recover', 'main', '--forget');
     assert.ok(!existsSync(`${site.directory}.pgrecall-recovery`));
   });
