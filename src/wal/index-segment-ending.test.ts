@@ -29,6 +29,24 @@ describe('where a segment ends', () => {
     assert.equal(made.tail, undefined);
   });
 
+  it('ends with a switch record that the segment before began: it takes both', () => {
+    for (const room of [8, 16]) {
+      const builder = new WalBuilder(small);
+      builder.fillTo(1_048_576 - room);
+      builder.switchSegment();
+      const [before, after] = builder.segments;
+      assert.ok(before && after);
+      assert.equal(indexSegment(before).ending, 'full');
+      for (const verifyCrc of [false, true]) {
+        const made = indexSegment(after, { verifyCrc });
+        assert.deepEqual([made.ending, made.problem], ['switch', undefined]);
+      }
+      const written = Buffer.from(after);
+      written[40 + 24 - room + 2000] = 1;
+      assert.equal(indexSegment(written).ending, 'end-of-wal', 'WAL goes on there');
+    }
+  });
+
   it('ends where a recycled file still holds older WAL', () => {
     const old = new WalBuilder({ ...small, startLsn: 0x4_0000_0000n });
     const builder = new WalBuilder(small);

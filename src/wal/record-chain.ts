@@ -13,7 +13,8 @@ import {
   type SegmentHeader,
 } from './page-header.ts';
 import { recordHeaderBytes } from './record.ts';
-import { isResourceManager, resourceManagers } from './resource-managers.ts';
+import { isResourceManager } from './resource-managers.ts';
+import { isSwitch } from './switch-record.ts';
 
 /*
  * WAL read record by record from any position, across pages and segments, as a server reads it that starts after a
@@ -65,8 +66,6 @@ interface Gathered {
   readonly length: number;
   readonly endLsn: Lsn;
 }
-
-const switchInfo = 0x40;
 
 /** The records from `startLsn`, where one has to start, to the end of WAL. */
 export function* recordsFrom(source: WalSource, startLsn: Lsn): Generator<ChainedRecord> {
@@ -141,8 +140,8 @@ class RecordChain {
     const crc = crc32cRange(bytes, at, at + 20, crc32cRange(bytes, at + recordHeaderBytes, at + length));
     if (crc !== view.getUint32(at + 20, true)) return undefined;
     this.#previousLsn = startLsn;
-    const isSwitch = resourceManager === resourceManagers.xlog && (info & 0xf0) === switchInfo;
-    return { lsn: startLsn, endLsn: isSwitch ? this.#segmentEnd(startLsn) : endLsn, resourceManager, info };
+    const switches = isSwitch(resourceManager, info);
+    return { lsn: startLsn, endLsn: switches ? this.#segmentEnd(lsn(endLsn - 1n)) : endLsn, resourceManager, info };
   }
 
   #segmentEnd(at: Lsn): Lsn {

@@ -2,15 +2,12 @@ import { crc32cRange } from '../bytes/crc32c.ts';
 import { longHeaderBytes, pageFlags, readPageHeader, shortHeaderBytes, type SegmentHeader } from './page-header.ts';
 import { maxHeaderBytes, recordHeaderBytes } from './record.ts';
 import { isMainDataRead } from './main-data.ts';
-import { isResourceManager, resourceManagers } from './resource-managers.ts';
+import { isResourceManager } from './resource-managers.ts';
 import type { IndexOptions, SegmentEnding } from './segment-index.ts';
+import { isRestOfSwitch, isSwitch } from './switch-record.ts';
 
 /** What is kept of a record that crosses the boundary of a segment, on either side of it. */
 export const maxKeptBytes = 1_048_576;
-
-/** pg_control.h, XLOG_SWITCH, in the resource manager’s own bits of a record’s info. */
-const infoMask = 0xf0;
-const switchInfo = 0x40;
 
 const align8 = (value: number): number => (value + 7) & ~7;
 
@@ -155,12 +152,9 @@ export class RecordWalker {
   /** Sets where the record after the present one starts. */
   #advance(): void {
     const end = this.endOffset;
-    if (this.resourceManager === resourceManagers.xlog && (this.info & infoMask) === switchInfo) {
-      this.ending = 'switch';
-      this.#nextOffset = -1;
-    } else {
-      this.#goOnAt(end);
-    }
+    if (!isSwitch(this.resourceManager, this.info)) return this.#goOnAt(end);
+    this.ending = 'switch';
+    this.#nextOffset = -1;
   }
 
   #goOnAt(end: number): void {
@@ -213,6 +207,10 @@ export class RecordWalker {
       return this.lengthOfAll;
     }
     if (end.kind === 'whole') {
+      if (isRestOfSwitch(this.#segment, remaining, end.offset)) {
+        this.ending = 'switch';
+        return -1;
+      }
       if (end.offset % this.header.walBlockBytes === 0 && end.offset < this.lengthOfAll) {
         return this.#enterPage(end.offset);
       }
