@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
   gibibyte,
+  identifier,
   incarnationOf,
   mebibyte,
   nameOf,
@@ -12,6 +13,7 @@ import {
   type TestArchive,
 } from '../../test/support/test-archive.ts';
 import { collect } from '../../test/support/test-repository.ts';
+import { WalBuilder } from '../../test/support/wal-builder.ts';
 import { indexSegment } from '../wal/index-segment.ts';
 import { WalStore } from './wal-store.ts';
 
@@ -259,6 +261,29 @@ describe('the beginning of a segment', () => {
       stored(archive).filter((key) => key.endsWith('.partial')),
       [],
     );
+  });
+
+  it('is known for one wherever its records end, in the last page too', async () => {
+    const long = walSegment(5, { usedBytes: mebibyte - 64 });
+    const headerOnly = Buffer.from(long).fill(0, mebibyte - 8192 + 24);
+    for (const beginning of [long, headerOnly, walSegment(5, { usedBytes: mebibyte - 4096 })]) {
+      const { store } = await testArchive();
+      await store.putSegment(nameOf(5), beginning);
+      assert.equal(await store.findSegment(nameOf(5)), undefined);
+      sameBytes(await store.get(nameOf(5)), beginning);
+    }
+  });
+
+  it('is not what a switch leaves: zeros to the end, also where the segment before has the beginning of the record', async () => {
+    const { store } = await testArchive();
+    const builder = new WalBuilder({ startLsn: BigInt(5 * mebibyte), systemIdentifier: identifier });
+    builder.fillTo(mebibyte - 8).switchSegment();
+    builder.fillTo(8192).switchSegment();
+    for (const [i, segment] of builder.segments.entries()) {
+      await store.putSegment(nameOf(5 + i), segment);
+      sameBytes(await store.getSegment(nameOf(5 + i)), segment);
+    }
+    assert.equal(builder.segments.length, 3);
   });
 
   it('is kept beside one that contradicts it, and the one with more WAL is given', async () => {

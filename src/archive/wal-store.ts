@@ -12,6 +12,7 @@ import { timeline, type Timeline } from '../postgres/timeline.ts';
 import { prepareContent, type PreparedContent } from '../repository/content-digest.ts';
 import type { ClusterRepository, Incarnation } from '../repository/cluster-repository.ts';
 import { indexSegment } from '../wal/index-segment.ts';
+import { shortHeaderBytes } from '../wal/page-header.ts';
 import type { SegmentIndex } from '../wal/segment-index.ts';
 import { checkBeginningSize, checkSegment, checkSegmentSize } from './check-segment.ts';
 import { chooseBeginning, isBeginningOf, padded, usedBytes, usedPart } from './partial-segment.ts';
@@ -359,9 +360,11 @@ function isWhole({ kind }: WalObjectName): boolean {
   return kind === 'segment';
 }
 
-/** Whether WAL ends before the segment does, and nothing but zeros follows, from the last page on at least. */
-function isPadded({ ending, problem, walBlockBytes }: SegmentIndex, bytes: Uint8Array): boolean {
-  return ending === 'end-of-wal' && problem === undefined && usedBytes(bytes) <= bytes.length - walBlockBytes;
+/** Whether WAL ends before the segment does, and nothing but zeros follows: of its last page there may be the header, or whole records. */
+function isPadded({ ending, problem, walBlockBytes, startLsn, usedEndLsn }: SegmentIndex, bytes: Uint8Array): boolean {
+  if (ending !== 'end-of-wal' || problem !== undefined) return false;
+  const headerEnd = bytes.length - walBlockBytes + shortHeaderBytes;
+  return usedBytes(bytes) <= Math.max(headerEnd, Number(usedEndLsn - startLsn));
 }
 
 function formatFolder(of: Timeline): string {
