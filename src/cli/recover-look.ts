@@ -15,6 +15,7 @@ import { describeTarget, type RecoveryRequest } from '../restore/target.ts';
 import { describeUnarchived, findUnarchivedWal, type UnarchivedSegment } from '../restore/unarchived-wal.ts';
 import { findDebianCluster } from '../server/find-configuration.ts';
 import { findProgram } from '../server/as-owner.ts';
+import { lastingEnvironment } from '../server/lasting-environment.ts';
 import { findHowStarted, type StartedBy } from '../server/how-started.ts';
 import { readPostmasterPid } from '../server/postmaster-pid.ts';
 import { findPrograms } from '../server/programs.ts';
@@ -59,7 +60,12 @@ export async function look(
     if (following && !words.onlyPlan) throw following;
     if (following) warnings.push(`${following.message}; ${following.hint}`);
   }
-  const server = await findOutServer(place, control.postgresMajor, words, context);
+  const { server, leftOut } = await findOutServer(place, control.postgresMajor, words, context);
+  if (leftOut.length > 0) {
+    warnings.push(
+      `the server is started again without these words of its environment, which may be secret: ${leftOut.join(', ')}; where something needs them, its archive_command for instance, restart it yourself afterwards`,
+    );
+  }
   return asRepositoryOwner(context, words.cluster, async (access) => {
     checkIncarnation(config.name, access.incarnation, control, directory);
     // What is archived already is not enough to tell whether a late target can be reached.
@@ -167,7 +173,7 @@ async function findOutServer(
   major: number,
   words: RecoverWords,
   { env }: CliContext,
-): Promise<InterruptedServer> {
+): Promise<{ readonly server: InterruptedServer; readonly leftOut: readonly string[] }> {
   const { pgBin, stateDirectory } = config;
   const programs = await findPrograms({ major, env, ...(pgBin === undefined ? {} : { pgBin }) });
   const fallbackLog = join(stateDirectory, 'server.log');
@@ -176,9 +182,13 @@ async function findOutServer(
     pid === undefined
       ? howItWouldBeStarted(directory, programs.postgres, fallbackLog, env)
       : await findHowStarted({ dataDirectory: directory, pid, env, fallbackLog });
+  const { lasting, leftOut } = lastingStart(startedBy);
   return {
-    ...{ dataDirectory: directory, startedBy, programs, startTimeoutMs },
-    stopTimeoutMs: words.timeoutMs ?? stopTimeoutMs,
+    server: {
+      ...{ dataDirectory: directory, startedBy: lasting, programs, startTimeoutMs },
+      stopTimeoutMs: words.timeoutMs ?? stopTimeoutMs,
+    },
+    leftOut,
   };
 }
 
@@ -195,18 +205,21 @@ function howItWouldBeStarted(directory: string, postgres: string, logFile: strin
   return {
     kind: 'command',
     command: { program: last?.program ?? postgres, arguments: words },
-    env: worldOf(env),
+    // Of who calls this now; the server had another one.
+    env: Object.fromEntries(
+      Object.entries(env).flatMap(([name, value = '']) => (ofMachine.test(name) ? [[name, value]] : [])),
+    ),
     logFile,
   };
 }
 
-/** What a server needs of its environment; nothing that could be secret. */
-function worldOf(env: NodeJS.ProcessEnv): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const [name, value] of Object.entries(env)) {
-    if (value !== undefined && /^(?:PATH|TZ|LANG|LC_[A-Z]+)$/.test(name)) found[name] = value;
-  }
-  return found;
+const ofMachine = /^(?:PATH|TZ|LANG|LC_[A-Z]+)$/;
+
+/** As the journal may hold it: without what could be secret in the server's environment. */
+function lastingStart(startedBy: StartedBy): { readonly lasting: StartedBy; readonly leftOut: readonly string[] } {
+  if (startedBy.kind !== 'command') return { lasting: startedBy, leftOut: [] };
+  const { env, leftOut } = lastingEnvironment(startedBy.env);
+  return { lasting: { ...startedBy, env }, leftOut };
 }
 
 function describeStart(startedBy: StartedBy): string {

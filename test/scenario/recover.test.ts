@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
@@ -71,6 +71,10 @@ describe('recover', () => {
     assert.equal(answer.timeline, 2);
     assert.match(answer.stopped ?? '', /recovery stopping before commit/);
     assert.equal(await rows(server), '1001 501501');
+    // In the server's environment is what its tester gave it; the journal has what is known to be no secret.
+    assert.match(result.stderr, /without these words of its environment, which may be secret: .*NODE_TEST_CONTEXT/);
+    const written = readFileSync(join(kept(server.dataDirectory), 'journal.json'), 'utf8');
+    assert.ok(written.includes('"PATH"') && !written.includes('NODE_TEST_CONTEXT'));
     await run(server, 'INSERT INTO t VALUES (1)');
     assert.match(site.run(['check', 'main']).stdout, /a fresh backup is due/);
     assert.ok((await (await site.store()).getHistory('00000002.history')) !== undefined);
