@@ -26,7 +26,8 @@ describe('a timeline that was left', () => {
     const { store } = await testArchive();
     for (const n of [4, 5, 6]) await store.putSegment(nameOf(n), walSegment(n));
     const left = new LeftTimelines(store);
-    const share = async (n: number): Promise<unknown> => left.shareOf(parseSegmentName(nameOf(n), store.segmentBytes));
+    const share = async (n: number): Promise<unknown> =>
+      (await left.shareOf(parseSegmentName(nameOf(n), store.segmentBytes))).share;
     assert.deepEqual(await share(6), { kind: 'all' });
     await store.putHistory('00000002.history', Buffer.from('1\t0/500100\twhy\n'));
     assert.deepEqual(await share(4), { kind: 'all' });

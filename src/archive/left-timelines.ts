@@ -37,13 +37,15 @@ export class LeftTimelines {
     this.#store = store;
   }
 
-  async shareOf({ timeline, number }: SegmentName): Promise<SegmentShare> {
+  /** And where its timeline was left, if it was. */
+  async shareOf({ timeline, number }: SegmentName): Promise<{ readonly share: SegmentShare; readonly leftLsn?: Lsn }> {
     await this.#look();
     const lsn = leftAt(timeline, this.#known.values());
-    if (lsn === undefined) return { kind: 'all' };
+    if (lsn === undefined) return { share: { kind: 'all' } };
     const { segmentBytes } = this.#store;
-    if (lsn <= segmentStart(number, segmentBytes)) return { kind: 'none' };
-    return lsn >= segmentStart(segmentNumber(number + 1n), segmentBytes) ? { kind: 'all' } : { kind: 'until', lsn };
+    if (lsn <= segmentStart(number, segmentBytes)) return { share: { kind: 'none' }, leftLsn: lsn };
+    const isBefore = lsn >= segmentStart(segmentNumber(number + 1n), segmentBytes);
+    return { share: isBefore ? { kind: 'all' } : { kind: 'until', lsn }, leftLsn: lsn };
   }
 
   async #look(): Promise<void> {

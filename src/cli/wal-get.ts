@@ -1,17 +1,17 @@
 import { resolve } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fetchFile } from '../archive/fetch-file.ts';
-import { LeftTimelines, type SegmentShare } from '../archive/left-timelines.ts';
+import type { SegmentShare } from '../archive/left-timelines.ts';
 import { sayWanted } from '../archive/prefetcher.ts';
 import { absentStatus, aheadDirectory } from '../archive/restore-command.ts';
 import type { WalStore } from '../archive/wal-store.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isSegmentName, parseSegmentName } from '../postgres/segment-name.ts';
-import { isStandby } from '../server/standby-signal.ts';
 import { openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import { requiredPositional, textOption } from './options.ts';
 import { reportError } from './report-error.ts';
+import { StandbyShare } from './standby-share.ts';
 
 /** For restore-command.ts; at this status PostgreSQL stops (xlogarchive.c, RestoreArchivedFile). */
 const stopServerStatus = 126;
@@ -42,10 +42,9 @@ export const runWalGet: RunCommand = async (arguments_, context) => {
   }
 };
 
-/** Of a timeline that was left, a standby gets what lies before that; a recovery to a target whatever there is. */
 async function shareFor(store: WalStore, name: string, dataDirectory: string): Promise<SegmentShare> {
-  if (!isSegmentName(name) || !isStandby(dataDirectory)) return { kind: 'all' };
-  return new LeftTimelines(store).shareOf(parseSegmentName(name, store.segmentBytes));
+  if (!isSegmentName(name)) return { kind: 'all' };
+  return new StandbyShare(store, dataDirectory).of(parseSegmentName(name, store.segmentBytes));
 }
 
 /** A prefetcher that runs has guessed wrong: it is to go on from here. */

@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fetchInThreads } from '../archive/archive-threads.ts';
-import { LeftTimelines } from '../archive/left-timelines.ts';
 import { runPrefetcher } from '../archive/prefetcher.ts';
 import { parseSegmentName, segmentNumber } from '../postgres/segment-name.ts';
 import { acquireLock } from '../repository/lock.ts';
@@ -10,6 +9,7 @@ import { LocalStorage } from '../storage/local.ts';
 import { archiveForThreads, openCluster } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
+import { StandbyShare } from './standby-share.ts';
 
 /** `pgrecall wal prefetch NAME DIRECTORY --cluster C`: fetches what follows NAME ahead of a server that recovers. */
 export const runWalPrefetch: RunCommand = async (arguments_, context) => {
@@ -29,12 +29,10 @@ export const runWalPrefetch: RunCommand = async (arguments_, context) => {
   const jobs = numberOption(options, 'jobs', 1) ?? config.jobs;
   await using pool = fetchInThreads(access.store, archiveForThreads(access), jobs);
   const recovering = textOption(options, 'while');
-  const left = new LeftTimelines(store);
+  const share = recovering === undefined ? undefined : new StandbyShare(store, recovering);
   // The rest is for `wal get` to decide.
   const isGivenWhole = async (segment: string): Promise<boolean> =>
-    recovering === undefined ||
-    !isStandby(recovering) ||
-    (await left.shareOf(parseSegmentName(segment, store.segmentBytes))).kind === 'all';
+    share === undefined || (await share.of(parseSegmentName(segment, store.segmentBytes))).kind === 'all';
   const { fetched } = await runPrefetcher({
     directory,
     segmentBytes: store.segmentBytes,
