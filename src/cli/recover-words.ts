@@ -1,4 +1,5 @@
-import { realpathSync } from 'node:fs';
+import { readlinkSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { ClusterConfig } from '../config/config.ts';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { formatLsn } from '../postgres/lsn.ts';
@@ -8,6 +9,10 @@ import type { CommandArguments } from './command.ts';
 import { flagOption, numberOption, requiredPositional, secondsOption, textOption } from './options.ts';
 
 const actions = ['continue', 'undo', 'forget', 'status'] as const;
+
+/** Of what would be passed over something else may be expected than what is done: of `--undo --plan` that it only shows. */
+const ofBegin = { plan: '--plan', delta: '--delta', ignoreStandbys: '--ignore-standbys', port: '--port' } as const;
+const ofWay = { ...ofBegin, backup: '--backup', pause: '--pause' } as const;
 
 export interface RecoverWords {
   readonly cluster: string;
@@ -50,13 +55,24 @@ export function readRecoverWords(arguments_: CommandArguments): RecoverWords {
     timeoutMs: secondsOption(options, 'timeout'),
     jobs: numberOption(options, 'jobs', 1),
   };
-  if (hasTarget && action !== 'begin' && action !== 'continue') {
-    throw new PgrecallError('usage', `--${action} takes no target`);
+  if (action !== 'begin') {
+    if (hasTarget && action !== 'continue') throw new PgrecallError('usage', `--${action} takes no target`);
+    const refused = Object.entries(action === 'continue' ? ofBegin : ofWay);
+    const [, superfluous] = refused.find(([name]) => isSaid(options[name])) ?? [];
+    if (superfluous !== undefined)
+      throw new PgrecallError('usage', `--${action} and ${superfluous} exclude each other`);
+    if (words.backup !== undefined && !hasTarget) {
+      throw new PgrecallError('usage', '--continue takes --backup only with a target');
+    }
   }
   if (words.yes && words.pause && action !== 'begin') {
     throw new PgrecallError('usage', '--yes opens the cluster, --pause does not; say one of them');
   }
   return words;
+}
+
+function isSaid(value: unknown): boolean {
+  return value !== undefined && value !== false;
 }
 
 /** As they can be read again, whatever the time zone is then. */
@@ -83,8 +99,26 @@ export function recoveredDirectory(config: ClusterConfig): string {
   try {
     return realpathSync(dataDirectory);
   } catch (error) {
-    // It lies aside at this moment of a recovery.
-    if (isErrno(error, 'ENOENT')) return dataDirectory;
+    if (isErrno(error, 'ENOENT')) return realNameOfMissing(dataDirectory);
     throw new PgrecallError('data-directory', `"${dataDirectory}" cannot be looked at`, { cause: error });
+  }
+}
+
+/** It lies aside at this moment of a recovery; a link to it leads to nothing then, and its journal lies where the link leads. */
+function realNameOfMissing(path: string): string {
+  try {
+    const place = realpathSync(dirname(path));
+    const lead = leadOf(join(place, basename(path)));
+    return lead === undefined ? join(place, basename(path)) : realNameOfMissing(resolve(place, lead));
+  } catch {
+    return path;
+  }
+}
+
+function leadOf(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
   }
 }
