@@ -7,7 +7,7 @@ import { planTargetIn } from '../restore/plan-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
 import { advisePrimary, type PrimaryAdvice } from '../standby/primary-settings-plan.ts';
 import { requireFreeSlot, type SlotState } from '../standby/slot.ts';
-import { limitsIn, raisedLimits } from '../standby/standby-settings-plan.ts';
+import { limitsIn, raisedLimits, timelineToFollow } from '../standby/standby-settings-plan.ts';
 import {
   formatSynchronous,
   includesStandby,
@@ -35,14 +35,17 @@ export interface PlannedStandby {
   /** Where another state of the cluster is in the directory. */
   readonly place: InPlace | undefined;
   readonly raised: Readonly<Record<string, string>>;
+  readonly timeline: Timeline | 'latest';
   readonly warnings: readonly string[];
 }
 
 /** Asks and looks; touches nothing. */
 export async function planStandby(access: ClusterAccess, words: StandbyWords): Promise<PlannedStandby> {
   const upstream = words.logShipping ? undefined : await findUpstream(access, words);
-  if (words.fromPrimary)
-    return { access, upstream, plan: undefined, place: undefined, raised: {}, warnings: warningsFor(words, upstream) };
+  const timeline = timelineToFollow(upstream?.facts, (await access.store.readHistories()).keys());
+  const common = { access, upstream, timeline };
+  const warnings = [...warningsFor(words, upstream), ...boundTo(timeline)];
+  if (words.fromPrimary) return { ...common, plan: undefined, place: undefined, raised: {}, warnings };
   const plan = await planBackup(access, words, upstream);
   const place =
     words.delta && !isEmptyDirectory(words.directory)
@@ -50,13 +53,16 @@ export async function planStandby(access: ClusterAccess, words: StandbyWords): P
       : undefined;
   const raised = upstream ? raisedLimits(await limitsOf(access, plan), upstream.facts.limits) : {};
   return {
-    access,
-    upstream,
-    plan,
-    place,
-    raised,
-    warnings: [...plan.warnings, ...(place?.warnings ?? []), ...warningsFor(words, upstream)],
+    ...{ ...common, plan, place, raised },
+    warnings: [...plan.warnings, ...(place?.warnings ?? []), ...warnings],
   };
+}
+
+export function boundTo(timeline: Timeline | 'latest'): readonly string[] {
+  if (timeline === 'latest') return [];
+  return [
+    `the archive has timelines beyond ${timeline}, on which the primary is: the standby is bound to ${timeline}, and follows no other by itself (recovery_target_timeline)`,
+  ];
 }
 
 async function findUpstream({ config, incarnation }: ClusterAccess, words: StandbyWords): Promise<FoundUpstream> {

@@ -127,6 +127,7 @@ async function make(planned: PlannedStandby, making: Making, context: CliContext
     upstream: conninfo && { conninfo: conninfo.conninfo, slot: words.slot },
     restoreCommand: standbyRestoreCommand(directory),
     raised: planned.raised,
+    timeline: planned.timeline,
   });
   if (plan) await restoreStandby({ ...words, access, plan, place: planned.place, tablespaces, settings }, context);
   const madeSlot = upstream ? await makeSlot(upstream, words) : false;

@@ -19,7 +19,7 @@ import { findPrograms } from '../server/programs.ts';
 import { pushLeftWal, type LeftWal, type LeftWalStore } from '../standby/left-wal.ts';
 import { readRejoinJournal, type RejoinJournal } from '../standby/rejoin-journal.ts';
 import { chooseRoad, findParting, type Parting, type Road } from '../standby/rejoin-plan.ts';
-import { limitsIn, raisedLimits } from '../standby/standby-settings-plan.ts';
+import { limitsIn, raisedLimits, timelineToFollow } from '../standby/standby-settings-plan.ts';
 import { identifyUpstream, readUpstream, type UpstreamFacts } from '../standby/upstream-facts.ts';
 import type { ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
@@ -43,6 +43,7 @@ export interface PlannedRejoin {
   readonly configFile: string | undefined;
   readonly journal: RejoinJournal | undefined;
   readonly raised: Readonly<Record<string, string>>;
+  readonly timeline: Timeline | 'latest';
 }
 
 export interface LostWal {
@@ -93,6 +94,7 @@ export async function planRejoin(
     ...{ access, control, source, connection, facts, left, parting, lost, road, rewindProgram, journal },
     configFile: configFile === 'inside' ? undefined : configFile,
     raised: raisedLimits(limitsIn(bytes), facts.limits),
+    timeline: timelineToFollow(facts, (await store.readHistories()).keys()),
   };
 }
 

@@ -2,6 +2,7 @@ import { formatLsn } from '../postgres/lsn.ts';
 import type { Road } from '../standby/rejoin-plan.ts';
 import { formatTimestamp } from '../wal/transaction-time.ts';
 import type { CliContext } from './context.ts';
+import { boundTo } from './standby-create-plan.ts';
 import type { RejoinWords } from './standby-rejoin.ts';
 import type { PlannedRejoin } from './standby-rejoin-look.ts';
 import type { StartedStandby } from './standby-start.ts';
@@ -17,6 +18,7 @@ export function describeRejoin(planned: PlannedRejoin, words: RejoinWords, backu
       : `they parted at ${formatLsn(parting.lsn)} on timeline ${parting.timeline}`,
     ...(parting && !words.onlyPlan ? [describeLost(lost, control.timeline)] : []),
     `road: ${describeRoad(road, backup)}`,
+    ...boundTo(planned.timeline).map((warning) => `warning: ${warning}`),
   ];
 }
 

@@ -121,6 +121,7 @@ function settingsFor(planned: PlannedRejoin, words: RejoinWords, context: CliCon
     delayMs: undefined,
     port: words.port,
     raised: planned.raised,
+    timeline: planned.timeline,
   });
 }
 

@@ -49,6 +49,7 @@ test('without an upstream a standby connects to nobody', () => {
     delayMs: 3_600_000,
     port: 5433,
     raised: {},
+    timeline: 'latest',
   });
   assert.deepEqual(
     [

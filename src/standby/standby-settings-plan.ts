@@ -1,3 +1,5 @@
+import type { Timeline } from '../postgres/timeline.ts';
+
 /*
  * What stands in postgresql.auto.conf of a standby, after
  * https://www.postgresql.org/docs/18/warm-standby.html and
@@ -30,10 +32,24 @@ export function raisedLimits(before: Limits, present: Limits): Record<string, st
   return Object.fromEntries(raised.map((name) => [name, String(present[name])]));
 }
 
+/**
+ * What recovery_target_timeline has to be. PostgreSQL goes to the newest timeline whose history it is given (timeline.c,
+ * findNewestTimeLine). Where the primary is on an older one, that was given up, as by a recovery that was undone: no way leads from
+ * there to the primary. A standby that is followed may only not be there yet.
+ */
+export function timelineToFollow(
+  upstream: { readonly inRecovery: boolean; readonly timeline: Timeline } | undefined,
+  known: Iterable<Timeline>,
+): Timeline | 'latest' {
+  if (!upstream || upstream.inRecovery) return 'latest';
+  return new Set<number>(known).has(upstream.timeline + 1) ? upstream.timeline : 'latest';
+}
+
 export interface StandbyWish {
   /** Of the server to follow, without a password; `undefined`: none, WAL comes from the archive alone. */
   readonly upstream: { readonly conninfo: string; readonly slot: string } | undefined;
   readonly restoreCommand: string;
+  readonly timeline: Timeline | 'latest';
   readonly delayMs: number | undefined;
   readonly port: number | undefined;
   readonly raised: Readonly<Record<string, string>>;
@@ -52,7 +68,7 @@ export function standbySettings(wish: StandbyWish): Record<string, string> {
   const { upstream, delayMs, port } = wish;
   return {
     restore_command: wish.restoreCommand,
-    recovery_target_timeline: 'latest',
+    recovery_target_timeline: String(wish.timeline),
     ...Object.fromEntries(noTarget.map((name) => [name, ''])),
     primary_conninfo: upstream?.conninfo ?? '',
     primary_slot_name: upstream?.slot ?? '',

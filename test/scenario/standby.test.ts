@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster, fill } from '../support/archiving-site.ts';
@@ -120,3 +120,33 @@ for (const major of [15, 18] as const) {
     });
   });
 }
+
+describe('standby create, where a recovery that was undone has left a newer timeline in the archive', () => {
+  it('makes one that follows the primary, with what the archive has behind that fork', async () => {
+    await using primary = await archivingCluster(15, { wal_keep_size: '0', min_wal_size: '2MB', max_wal_size: '4MB' });
+    await using site = await ArchivingSite.of(primary);
+    await insert(primary, 'before the backup');
+    assert.equal(site.run(['backup', 'main']).status, 0);
+    {
+      await using session = await primary.session();
+      const [row] = await session.query<{ at: string }>('SELECT pg_current_wal_insert_lsn()::text AS at');
+      const history = join(site.directory, '00000002.history');
+      writeFileSync(history, `1\t${row?.at}\tundone\n`);
+      const pushed = site.run(['wal', 'push', history, '--cluster', 'main']);
+      assert.equal(pushed.status, 0, pushed.stderr);
+      await fill(session, 8);
+      await session.query('CHECKPOINT');
+      await fill(session, 4);
+      await session.query('CHECKPOINT');
+    }
+    await insert(primary, 'behind the fork');
+    await site.archiveAll(primary);
+    const directory = join(site.directory, 'standby');
+    const words = ['standby', 'create', 'main', '--to', directory, '--port', '5433', '--start', '--timeout', '60'];
+    const made = site.run(words);
+    assert.equal(made.status, 0, made.stderr);
+    await using standby = new Standby(primary, directory, 5433);
+    await arrives(standby, 'behind the fork');
+    assert.match(made.stderr, /the archive has timelines beyond 1, .* the standby is bound to 1/);
+  });
+});
