@@ -1,4 +1,4 @@
-import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, chmodSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +18,7 @@ import {
 } from '../recover/keep-aside.ts';
 import { nextStep, stepNames, type StepName } from '../recover/recover-plan.ts';
 import type { RecoveryJournal } from '../recover/recovery-journal.ts';
+import { leadWalTo } from '../recover/wal-place.ts';
 import { presentTablespaces, requireNobodyThere } from '../restore/delta-target.ts';
 import { syncTrees, writeDurably } from '../restore/durable.ts';
 import { withRecoverySettings } from '../restore/recovery-settings.ts';
@@ -178,7 +179,7 @@ async function configure({ place, recording, context }: RecoverWork): Promise<vo
   await asRepositoryOwner(context, cluster, async (access) => {
     const kept = keptDirectory(directory, moves);
     const { autoConf } = putBackConfiguration(directory, keepConfigurationOf(kept));
-    if (walPlace !== null) leadWalTo(directory, walPlace);
+    if (walPlace !== null) await leadWalTo(directory, walPlace);
     const plan = await planRecoverTarget(access, requestOf(recording), backup ?? undefined);
     writeDurably(
       join(directory, 'postgresql.auto.conf'),
@@ -201,15 +202,6 @@ function parkWal({ journal }: Recording): void {
   if (lstatSync(wal, { throwIfNoEntry: false })?.isSymbolicLink() === true) rmSync(wal);
   mkdirSync(wal, { recursive: true, mode: 0o700 });
   clearEmptied(journal);
-}
-
-/** A pg_wal on a disk of its own stays there. */
-function leadWalTo(directory: string, walPlace: string): void {
-  const wal = join(directory, 'pg_wal');
-  if (lstatSync(wal).isSymbolicLink()) return;
-  cpSync(wal, walPlace, { recursive: true, preserveTimestamps: true });
-  rmSync(wal, { recursive: true });
-  symlinkSync(walPlace, wal);
 }
 
 /** Where the configuration lies outside the data directory, the copies of it that a restore makes would be two of a kind. */
