@@ -4,6 +4,7 @@ import { connectionTo } from '../connection/connection-uri.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { formatLsn, lsn, type Lsn } from '../postgres/lsn.ts';
+import { timeline as toTimeline } from '../postgres/timeline.ts';
 import type { RepositoryLock } from '../repository/lock.ts';
 import { findHowStarted } from '../server/how-started.ts';
 import { readPostmasterPid } from '../server/postmaster-pid.ts';
@@ -92,7 +93,12 @@ async function plan(access: ClusterAccess, words: PromoteWords, context: CliCont
     systemIdentifier: incarnation.systemIdentifier,
     connection: config.connection,
     dataDirectory: config.dataDirectory,
-    standby: { directory: words.directory, signature: facts.signature, conninfo: row?.conninfo ?? '' },
+    standby: {
+      ...{ directory: words.directory, signature: facts.signature },
+      // A promotion that goes on has asked before.
+      timeline: isPromoted ? toTimeline(1) : facts.timeline,
+      conninfo: row?.conninfo ?? '',
+    },
   });
   const followers = await standbysToTell(access, { found, facts }, words, context);
   if (isPromoted) return { facts, found, followers, lack: measureLack(facts, []), fork: undefined, isPromoted };

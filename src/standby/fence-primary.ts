@@ -4,6 +4,7 @@ import { connectionTo } from '../connection/connection-uri.ts';
 import { SqlSession } from '../connection/sql-session.ts';
 import { PgrecallError, hasCode } from '../errors/pgrecall-error.ts';
 import { parseLsn, type Lsn } from '../postgres/lsn.ts';
+import type { Timeline } from '../postgres/timeline.ts';
 import { findDirectoryUse } from '../server/directory-use.ts';
 import { hostsOf } from './conninfo-hosts.ts';
 import { readServer, type ServerFacts } from './promote-facts.ts';
@@ -53,7 +54,12 @@ export interface FindPrimary {
   /** The configured data directory, which may be the primary's or this standby's. */
   readonly dataDirectory: string | undefined;
   /** The standby that is to be promoted. */
-  readonly standby: { readonly directory: string; readonly signature: string; readonly conninfo: string };
+  readonly standby: {
+    readonly directory: string;
+    readonly signature: string;
+    readonly conninfo: string;
+    readonly timeline: Timeline;
+  };
 }
 
 const connectTimeoutMs = 5000;
@@ -141,8 +147,10 @@ function ifHere(path: string | undefined, expected: string): string | undefined 
 function lookAtDirectory({ dataDirectory, standby, systemIdentifier }: FindPrimary): PrimaryState | undefined {
   if (dataDirectory === undefined || !existsSync(dataDirectory)) return undefined;
   if (realpathSync(dataDirectory) === realpathSync(standby.directory)) return undefined;
+  let isFormer: boolean;
   try {
     const { control } = readControlFile(dataDirectory);
+    isFormer = control.timeline < standby.timeline;
     const isStandby = control.state === 'in archive recovery' || control.state === 'shut down in recovery';
     if (control.systemIdentifier !== systemIdentifier || isStandby) return undefined;
   } catch (error) {
@@ -157,7 +165,8 @@ function lookAtDirectory({ dataDirectory, standby, systemIdentifier }: FindPrima
     }
     case 'at-rest':
     case 'left-behind':
-      return { kind: 'at-rest', directory: dataDirectory };
+      // That of an earlier primary, before the standby’s timeline began, proves nothing of the present one.
+      return isFormer ? undefined : { kind: 'at-rest', directory: dataDirectory };
     case 'unknown':
       return { kind: 'silent', reasons: [`whether a server uses "${dataDirectory}" cannot be told: ${use.why}`] };
   }
