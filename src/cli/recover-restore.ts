@@ -1,11 +1,13 @@
+import { readControlFile } from '../backup/read-control-file.ts';
 import { claimToRead } from '../repository/claim.ts';
 import { closedSettings } from '../recover/closed-doors.ts';
 import { keptDirectory } from '../recover/keep-aside.ts';
+import { isMade, planMade, removeMade } from '../recover/made-tablespaces.ts';
 import { presentTablespaces } from '../restore/delta-target.ts';
 import { executeRestore } from '../restore/execute-restore.ts';
 import { restoreInThreads } from '../restore/restoring.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
-import { mapTablespaces, requireEmptyTablespaces } from '../restore/target-directory.ts';
+import { mapTablespaces, requireEmptyTablespaces, requireUnusedReplayed } from '../restore/target-directory.ts';
 import { asRepositoryOwner, repositoryForThreads, type ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
 import { findOwner } from './file-owner.ts';
@@ -80,14 +82,23 @@ async function placeOver({ store }: ClusterAccess, plan: RestorePlan, directory:
   });
 }
 
-/** Where each was; one that the old directory had not goes where the backup has it, if that is free. */
+/** Where each was; one that the old directory had not goes where the backup, or its WAL, has it, if that is free. */
 async function freshTablespaces(plan: RestorePlan, recording: Recording): Promise<ReadonlyMap<number, string>> {
   const { directory, moves, made } = recording.journal;
-  const present = presentTablespaces(keptDirectory(directory, moves));
+  const kept = keptDirectory(directory, moves);
+  const present = presentTablespaces(kept);
+  const { control } = readControlFile(kept);
+  const version = `PG_${control.postgresMajor}_${control.catalogVersion}`;
   const places = mapTablespaces(plan.backup, [], present);
-  const others = new Map([...places].filter(([oid]) => !present.has(oid)));
-  const anew = new Map([...others].filter(([, path]) => !made.includes(path)));
+  // A restore that did not come to its end may have left something there.
+  removeMade(made);
+  const known = new Set(present.values());
+  const isAnew = (path: string): boolean => !known.has(path) && !isMade(made, path, version);
+  const anew = new Map([...places].filter(([, path]) => isAnew(path)));
   requireEmptyTablespaces(anew, directory);
-  if (anew.size > 0) await recording.write({ made: [...made, ...anew.values()] });
+  const replayed = plan.replayedTablespaces.filter(({ path }) => isAnew(path));
+  requireUnusedReplayed(replayed);
+  const all = [...new Set([...anew.values(), ...replayed.map(({ path }) => path)])];
+  if (all.length > 0) await recording.write({ made: [...made, ...planMade(all, version)] });
   return places;
 }

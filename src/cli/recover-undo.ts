@@ -1,6 +1,7 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readControlFile } from '../backup/read-control-file.ts';
 import { isAside, keptDirectory, putBack, removeKept } from '../recover/keep-aside.ts';
+import { removeMade } from '../recover/made-tablespaces.ts';
 import { removeJournal } from '../recover/recovery-journal.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { isServerRunning } from '../server/running.ts';
@@ -28,9 +29,7 @@ export async function undoRecovery(work: RecoverWork): Promise<void> {
     if (isAside(moves)) {
       await stopForRecovery(work);
       await saveSince(work);
-      await place.asOwner(async () => {
-        for (const path of recording.journal.made) rmSync(path, { recursive: true, force: true });
-      });
+      await place.asOwner(async () => removeMade(recording.journal.made));
     }
     await place.asOwner(async () => putBack(recording.journal));
     if (wasRunning && !isServerRunning(directory)) {

@@ -49,7 +49,7 @@ export interface RecoveryJournal {
   readonly timeline: number | null;
   readonly moves: readonly Move[];
   readonly emptied: readonly EmptiedPlace[];
-  /** Of tablespaces that the backup has and the old directory had not. */
+  /** Paths that go with an undo, of tablespaces that the old directory had not. */
   readonly made: readonly string[];
   /** Where pg_wal leads, if it is a link. */
   readonly walPlace: string | null;
