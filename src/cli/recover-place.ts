@@ -7,6 +7,7 @@ import { nextStep } from '../recover/recover-plan.ts';
 import { journalDirectory, readJournal, writeJournal, type RecoveryJournal } from '../recover/recovery-journal.ts';
 import { isAside, keptDirectory } from '../recover/keep-aside.ts';
 import type { CliContext } from './context.ts';
+import { fromForeign } from './report-error.ts';
 import { actingAs, canActAs, nameOf, ownerOf, type Owner } from './privileges.ts';
 import { recoveredDirectory } from './recover-words.ts';
 
@@ -105,10 +106,11 @@ export async function tellingState<T>(recording: Recording, action: () => Promis
   } catch (error) {
     const { journal } = recording;
     const state = describeState(journal);
-    if (!(error instanceof PgrecallError)) throw error;
-    throw new PgrecallError(error.code, error.message, {
-      hint: [error.hint, state].filter((words) => words !== undefined).join('; '),
-      details: { ...error.details, recovery: { phase: journal.phase, begun: journal.begun, done: journal.done } },
+    // Of the operating system, the server, or an interruption by the administrator as well.
+    const known = error instanceof PgrecallError ? error : fromForeign(error);
+    throw new PgrecallError(known.code, known.message, {
+      hint: [known.hint, state].filter((words) => words !== undefined).join('; '),
+      details: { ...known.details, recovery: { phase: journal.phase, begun: journal.begun, done: journal.done } },
       cause: error,
     });
   }

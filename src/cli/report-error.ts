@@ -28,7 +28,8 @@ export function reportError(error: unknown): ErrorReport {
   };
 }
 
-function fromForeign(error: unknown): PgrecallError {
+/** What another has thrown, as an error of ours. */
+export function fromForeign(error: unknown): PgrecallError {
   if (!(error instanceof Error)) return new PgrecallError('bug', String(error));
   if ('syscall' in error) return fromSystem(error);
   if (isAbort(error)) {
