@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseHistory } from '../postgres/timeline-history.ts';
 import { timeline } from '../postgres/timeline.ts';
-import { walSegment } from '../../test/support/test-archive.ts';
-import { leftBehind, receivedLength } from './left-behind.ts';
+import { nameOf, testArchive, walSegment } from '../../test/support/test-archive.ts';
+import { MemoryStorage } from '../storage/memory.ts';
+import { leftBehind, receivedLength, storeLeftBehind } from './left-behind.ts';
 
 const segmentBytes = 1_048_576;
 const name = (of: number, number: number): string =>
@@ -36,6 +40,28 @@ describe('what a primary that died has left behind', () => {
     assert.equal(receivedLength(bytes), 9 * 8192);
     bytes[8 * 8192 + 100] = 1;
     assert.equal(receivedLength(bytes), 8 * 8192);
+  });
+
+  it('is made durable where someone has stored it, who may have died since', async () => {
+    const memory = new MemoryStorage();
+    const settled: string[] = [];
+    const settle = memory.settle.bind(memory);
+    memory.settle = async (key) => {
+      settled.push(key);
+      await settle(key);
+    };
+    const { store } = await testArchive({ memory });
+    await store.putSegment(nameOf(4), walSegment(4));
+    settled.length = 0;
+    const directory = mkdtempSync(join(tmpdir(), 'pgrecall-left-'));
+    try {
+      for (const n of [4, 5]) writeFileSync(join(directory, nameOf(n)), walSegment(n));
+      const history = parseHistory('1\t0/600100\twhy\n', timeline(2));
+      assert.deepEqual(await storeLeftBehind(store, history, directory), [nameOf(5)]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+    assert.equal(settled.filter((key) => key.includes(nameOf(4))).length, 1);
   });
 
   it('is nothing on the first timeline', () => {

@@ -29,7 +29,8 @@ export async function storeLeftBehind(
   const stored: string[] = [];
   for (const name of leftBehind(store.segmentBytes, history, readdirSync(walDirectory))) {
     try {
-      if ((await store.findSegment(name)) !== undefined) continue;
+      // Settled: the server removes its own, and whoever stored it may have died before it was durable.
+      if (await store.settleSegment(name)) continue;
       const bytes = readSegment(join(walDirectory, name));
       if (bytes?.length === store.segmentBytes && (await putReceived(store, name, bytes)) === 'stored')
         stored.push(name);
