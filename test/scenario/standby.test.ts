@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster, fill } from '../support/archiving-site.ts';
@@ -130,7 +130,8 @@ describe('standby create, where a recovery that was undone has left a newer time
     {
       await using session = await primary.session();
       const [row] = await session.query<{ at: string }>('SELECT pg_current_wal_insert_lsn()::text AS at');
-      const history = join(site.directory, '00000002.history');
+      mkdirSync(join(site.directory, 'undone'));
+      const history = join(site.directory, 'undone', '00000002.history');
       writeFileSync(history, `1\t${row?.at}\tundone\n`);
       const pushed = site.run(['wal', 'push', history, '--cluster', 'main']);
       assert.equal(pushed.status, 0, pushed.stderr);
