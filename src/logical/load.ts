@@ -28,29 +28,42 @@ export async function loadDump(options: LoadOptions): Promise<number> {
     ...{ dump: record.id, startedAt: now().toISOString() },
     ...{ host: target.host, port: target.port, database: target.database, oid: target.oid },
   });
+  let isMade = false;
   try {
-    if (target.missing) place.targetIs(await createTarget(target, request));
+    if (target.missing) {
+      place.targetIs(await createTarget(target, request));
+      isMade = true;
+    }
     if (format === 'plain') await loadScript(options, files, place);
     else await loadArchive(options, format, files, place);
   } catch (error) {
-    throw leavePlace(place, error, options);
+    throw leavePlace(place, error, options, isMade);
   }
   place.remove();
   return sizeBytes;
 }
 
 /** The error, with what became of the database. The note stays where it may be incomplete. */
-function leavePlace(place: LoadPlace, error: unknown, { target, format }: LoadOptions): unknown {
+function leavePlace(place: LoadPlace, error: unknown, { target, format }: LoadOptions, isMade: boolean): unknown {
   if (!place.begun || (error instanceof PgrecallError && error.details['incomplete'] === false)) {
     place.remove();
-    return error;
+    return isMade ? told(error, `"${target.database}" was made for this load, and is empty`) : error;
   }
   place.leave();
   // What psql was given is committed at its end, if ever.
-  if (!(error instanceof PgrecallError) || error.code === 'load-failed' || format === 'plain') return error;
-  return new PgrecallError(error.code, `${error.message}; "${target.database}" is incomplete`, {
+  if (format === 'plain' || (error instanceof PgrecallError && error.code === 'load-failed')) return error;
+  return incomplete(error, target.database);
+}
+
+function incomplete(error: unknown, database: string): unknown {
+  return told(error, `"${database}" is incomplete`, { incomplete: true });
+}
+
+function told(error: unknown, state: string, more: Readonly<Record<string, unknown>> = {}): unknown {
+  if (!(error instanceof PgrecallError)) return error;
+  return new PgrecallError(error.code, `${error.message}; ${state}`, {
     ...(error.hint === undefined ? {} : { hint: error.hint }),
-    details: { ...error.details, incomplete: true },
+    details: { ...error.details, ...more },
     cause: error,
   });
 }
@@ -82,11 +95,20 @@ async function loadScript(
     for (const file of files.values()) yield* countedBytes(options, file);
     yield Buffer.from('\nCOMMIT;\n');
   }
-  const script = { program: programs.psql, words: scriptArguments, onLine: say, feed: transaction() };
-  place.begin();
-  const ending = await runLoader(options, script);
-  if (ending.exitStatus === 0) return;
   // Large objects come with transactions of their own, which end ours.
-  const undone = !ending.lines.some((line) => /already a transaction in progress/.test(line));
-  throw explainFailedLoad({ name: 'psql', database: target.database, ending, undone });
+  let isEnded = false;
+  const onLine = (line: string): void => {
+    isEnded ||= /already a transaction in progress/.test(line);
+    say(line);
+  };
+  const script = { program: programs.psql, words: scriptArguments, onLine, feed: transaction() };
+  place.begin();
+  try {
+    const ending = await runLoader(options, script);
+    if (ending.exitStatus === 0) return;
+    throw explainFailedLoad({ name: 'psql', database: target.database, ending, undone: !isEnded });
+  } catch (error) {
+    const isTold = error instanceof PgrecallError && error.code === 'load-failed';
+    throw isEnded && !isTold ? incomplete(error, target.database) : error;
+  }
 }
