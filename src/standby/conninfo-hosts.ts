@@ -1,5 +1,6 @@
-import { connectionCandidates } from '../connection/connection-uri.ts';
+import { connectionCandidates, connectionWords } from '../connection/connection-uri.ts';
 import { hasCode } from '../errors/pgrecall-error.ts';
+import { formatWords } from './conninfo-plan.ts';
 import type { Address } from './follow-address.ts';
 
 /**
@@ -8,7 +9,7 @@ import type { Address } from './follow-address.ts';
  */
 export function hostsOf(text: string): readonly Address[] {
   try {
-    if (/^postgres(?:ql)?:\/\//i.test(text.trim())) return addresses(text);
+    if (isUri(text)) return addresses(text.trim());
     const words = ['host', 'hostaddr', 'port'].flatMap((name) => {
       const value = new RegExp(`(?<![\\w.])${name}\\s*=\\s*('(?:[^'\\\\]|\\\\.)*'|\\S+)`).exec(text)?.[1];
       return value === undefined ? [] : [`${name}=${value}`];
@@ -18,6 +19,24 @@ export function hostsOf(text: string): readonly Address[] {
     if (hasCode(error, 'config-invalid')) return [];
     throw error;
   }
+}
+
+/**
+ * The same words, leading to another server; those of a URI by their names, and what only libpq knows as it stands. Throws
+ * `config-invalid` for a URI that cannot be read.
+ */
+export function conninfoTo(conninfo: string, { host, port }: Address): string {
+  const there = { host, port: String(port) };
+  if (isUri(conninfo)) {
+    const { hostaddr: _address, ...words } = connectionWords(conninfo.trim());
+    return formatWords({ ...words, ...there });
+  }
+  const rest = conninfo.replaceAll(/(?<![\w.])(?:host|hostaddr|port)\s*=\s*(?:'(?:[^'\\]|\\.)*'|\S+)\s*/g, '').trim();
+  return `${formatWords(there)}${rest === '' ? '' : ` ${rest}`}`;
+}
+
+function isUri(text: string): boolean {
+  return /^postgres(?:ql)?:\/\//i.test(text.trim());
 }
 
 function addresses(text: string): readonly Address[] {

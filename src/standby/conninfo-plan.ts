@@ -18,8 +18,12 @@ export interface ConninfoParts {
 export function primaryConninfo(parts: ConninfoParts): string {
   const { dbname: _database, password: _password, fallback_application_name: _fallback, ...words } = parts.words;
   const { host = parts.host, port = String(parts.port), user = parts.user, ...rest } = words;
-  const all = { host, port, user, ...rest, application_name: parts.name, passfile: parts.passfile };
-  return Object.entries(all)
+  return formatWords({ host, port, user, ...rest, application_name: parts.name, passfile: parts.passfile });
+}
+
+/** As libpq reads them; those without a value are left out. */
+export function formatWords(words: Readonly<Record<string, string | undefined>>): string {
+  return Object.entries(words)
     .filter((entry): entry is [string, string] => entry[1] !== undefined)
     .map(([key, value]) => `${key}=${quoteWord(value)}`)
     .join(' ');

@@ -2,7 +2,7 @@ import { SqlSession } from '../connection/sql-session.ts';
 import { formatLsn, type Lsn } from '../postgres/lsn.ts';
 import type { Answer } from './fence-primary.ts';
 import { readStandby } from './promote-facts.ts';
-import { hostsOf } from './conninfo-hosts.ts';
+import { conninfoTo, hostsOf } from './conninfo-hosts.ts';
 import type { Address } from './follow-address.ts';
 import { makeStandbySlot } from './slot.ts';
 
@@ -43,7 +43,7 @@ export async function followPrimary(standby: Answer, primary: NewPrimary): Promi
     const slot = isShipped || row?.slot === '' ? undefined : row?.slot;
     if (slot !== undefined) await makeStandbySlot(primary.session, slot);
     if (!isShipped && !leadsThere)
-      await session.query(`ALTER SYSTEM SET primary_conninfo = ${quoted(withAddress(conninfo, primary.address))}`);
+      await session.query(`ALTER SYSTEM SET primary_conninfo = ${quoted(conninfoTo(conninfo, primary.address))}`);
     const restart = row?.timeline !== 'latest';
     if (restart) await session.query("ALTER SYSTEM SET recovery_target_timeline = 'latest'");
     await session.query('SELECT pg_reload_conf()');
@@ -55,16 +55,6 @@ export async function followPrimary(standby: Answer, primary: NewPrimary): Promi
 
 function cannot({ address }: Answer, why: string): Followed {
   return { kind: 'cannot', address, why };
-}
-
-/** The same words, leading to another server. */
-function withAddress(conninfo: string, { host, port }: Address): string {
-  const rest = conninfo.replaceAll(/(?<![\w.])(?:host|hostaddr|port)\s*=\s*(?:'(?:[^'\\]|\\.)*'|\S+)\s*/g, '').trim();
-  return `host=${word(host)} port=${port}${rest === '' ? '' : ` ${rest}`}`;
-}
-
-function word(value: string): string {
-  return /^[\w./:@-]+$/.test(value) ? value : `'${value.replaceAll(/[\\']/g, '\\$&')}'`;
 }
 
 /** A string constant, whatever standard_conforming_strings says. */
