@@ -1,5 +1,4 @@
-import { statfsSync } from 'node:fs';
-import { join, dirname } from 'node:path';
+import { join } from 'node:path';
 import { checkIncarnation } from '../backup/check-server.ts';
 import { readControlFile } from '../backup/read-control-file.ts';
 import { SqlSession } from '../connection/sql-session.ts';
@@ -25,8 +24,8 @@ import type { InterruptedServer } from '../server/stop-and-start.ts';
 import { pushLeftWal } from '../standby/left-wal.ts';
 import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
-import { formatBytes } from './format.ts';
 import type { RecoverPlace } from './recover-place.ts';
+import { requireMovable, requireRoom } from './recover-room.ts';
 import type { RecoverWords } from './recover-words.ts';
 import { findServer } from './watched-server.ts';
 
@@ -53,6 +52,7 @@ export async function look(
   const { directory, config } = place;
   const { control } = readControlFile(directory);
   const wasRunning = isServerRunning(directory);
+  requireMovable(directory, control);
   const warnings: string[] = [];
   if (!wasRunning) requireNobodyThere(directory);
   else if (!words.ignoreStandbys) {
@@ -74,7 +74,7 @@ export async function look(
     const own = words.namesTimeline ? request : await onTimeline(access, request, control.timeline);
     const planned = await planBeforeStop(access, own, words, unarchived);
     const plan = { ...planned, warnings: [...planned.warnings, ...warnings] };
-    requireSpace(place, plan);
+    await requireRoom(access, plan, directory);
     const facts: RecoverFacts = {
       directory,
       keptAt: journalDirectory(directory),
@@ -231,20 +231,4 @@ function describeStart(startedBy: StartedBy): string {
     case 'command':
       return 'pg_ctl stop -m fast';
   }
-}
-
-/** Old and new directory lie side by side for a while. Throws `disk-full`. */
-function requireSpace({ directory }: RecoverPlace, { backup }: RestorePlan): void {
-  const { bavail, bsize } = statfsSync(dirname(directory));
-  const free = bavail * bsize;
-  // How much of it comes on which disk is not known where there are tablespaces.
-  if (backup.tablespaces.length > 0 || free >= backup.sizeBytes) return;
-  throw new PgrecallError(
-    'disk-full',
-    `beside "${directory}" ${formatBytes(free)} are free, and ${backup.id} takes ${formatBytes(backup.sizeBytes)}`,
-    {
-      hint: 'the old directory is kept until --forget: make room for both; nothing was changed',
-      details: { freeBytes: free, neededBytes: backup.sizeBytes },
-    },
-  );
 }

@@ -3,7 +3,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  readFileSync,
   readdirSync,
   realpathSync,
   renameSync,
@@ -15,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
 import { syncDirectory } from '../restore/durable.ts';
+import { isMountPoint } from './mount-points.ts';
 import { journalDirectory, type EmptiedPlace, type Move } from './recovery-journal.ts';
 
 /*
@@ -55,14 +55,6 @@ export function planKeep(directory: string, tablespaces: readonly string[], vers
   for (const place of tablespaces.filter(isOutside))
     if (existsSync(join(place, versionDirectory))) empty(place, [versionDirectory], false);
   return { moves, emptied, walPlace, mode: statSync(directory).mode & 0o777 };
-}
-
-/** One of the same file system (bind) as well. */
-function isMountPoint(directory: string): boolean {
-  if (statSync(directory).dev !== statSync(dirname(directory)).dev) return true;
-  const mounts = existsSync('/proc/self/mountinfo') ? readFileSync('/proc/self/mountinfo', 'utf8') : '';
-  const escaped = directory.replaceAll(/[\\ \t\n]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  return mounts.split('\n').some((line) => line.split(' ')[4] === escaped);
 }
 
 function contentsOf(path: string): readonly string[] {
