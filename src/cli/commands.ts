@@ -357,6 +357,7 @@ export const commands: readonly CommandSpec[] = [
       { flags: '--role <name>', help: 'SET ROLE before anything is made' },
       { flags: '--jobs <n>', help: 'connections at each end; with more than one it passes through a directory' },
       { flags: '--through <dir>', help: 'where that directory is made; TMPDIR unless said' },
+      { flags: '--pg-bin <dir>', help: 'where pg_dump and pg_restore are; looked for unless said' },
     ],
     takesRest: true,
     load: async () => (await import('./copy.ts')).runCopy,

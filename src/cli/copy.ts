@@ -9,7 +9,7 @@ import { formatDatabaseLocale } from '../logical/database-locale.ts';
 import { checkPassedOptions } from '../logical/dump-arguments.ts';
 import type { LoadRights } from '../logical/load-arguments.ts';
 import { checkTarget, examineTarget, type LoadTarget } from '../logical/load-target.ts';
-import { findClientPrograms } from '../server/client-programs.ts';
+import { findClientPrograms, type ClientPrograms } from '../server/client-programs.ts';
 import type { Options, RunCommand } from './command.ts';
 import type { CliContext } from './context.ts';
 import { oneLine } from './dump-report.ts';
@@ -51,7 +51,7 @@ export const runCopy: RunCommand = async ({ options, rest }, context) => {
   const warnings = warnOfEncodings(source, target);
   for (const warning of warnings) context.stderr(`warning: ${warning}`);
   const serverMajor = Math.max(source.major, target.major);
-  const programs = await findClientPrograms({ serverMajor, env: context.env, prefer: 'oldest' });
+  const programs = await choosePrograms(serverMajor, options, context);
   const jobs = numberOption(options, 'jobs', 1) ?? 1;
   const about = {
     source,
@@ -88,6 +88,21 @@ export const runCopy: RunCommand = async ({ options, rest }, context) => {
     progress.end();
   }
 };
+
+/** Throws `server-program-missing`: those that are named are taken, or none. */
+async function choosePrograms(
+  serverMajor: number,
+  options: Options,
+  { env, cwd }: CliContext,
+): Promise<ClientPrograms> {
+  const named = textOption(options, 'pgBin');
+  const pgBin = named === undefined ? undefined : resolve(cwd, named);
+  const programs = await findClientPrograms({ serverMajor, env, pgBin, prefer: 'oldest' });
+  if (pgBin === undefined || programs.binDirectory === pgBin) return programs;
+  throw new PgrecallError('server-program-missing', `"${pgBin}" has no pg_dump of PostgreSQL ${serverMajor} or newer`, {
+    hint: `${programs.binDirectory} has ${programs.version}, which is found without --pg-bin`,
+  });
+}
 
 /** One with a password may come from the environment, which others cannot read. Throws `usage`. */
 function connectionOption(options: Options, name: 'from' | 'to', { env }: CliContext): string {

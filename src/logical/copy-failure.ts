@@ -50,6 +50,11 @@ export function explainFailedSource(dump: ClientEnding, state: CopyState): Pgrec
   return told(error, `; "${target}" ${what}`, error.hint);
 }
 
+/** Of one that was interrupted; others tell it. */
+export function sayIncomplete(error: unknown, target: string): unknown {
+  return error instanceof PgrecallError ? told(error, `; "${target}" is incomplete`, error.hint) : error;
+}
+
 function told(error: PgrecallError, more: string, hint: string | undefined): PgrecallError {
   const { code, message, details } = error;
   return new PgrecallError(code, message + more, { ...(hint === undefined ? {} : { hint }), details });
@@ -73,8 +78,9 @@ const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpE
       `CREATE ROLE "${role}" in the target first, or leave owners and privileges out: --no-owner --no-privileges`,
   },
   {
-    pattern: /tablespace "(.+)" does not exist/,
-    hint: ([, name = '']) => `make the tablespace "${name}" at the target first`,
+    pattern: /tablespace "(.+)" does not exist/i,
+    hint: ([, name = '']) =>
+      `make the tablespace "${name}" at the target first, or leave tablespaces out: -- --no-tablespaces`,
   },
   { pattern: /already exists/, hint: () => 'copy into an empty database' },
 ];

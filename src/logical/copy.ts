@@ -7,9 +7,9 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ClientPrograms } from '../server/client-programs.ts';
 import { runClient, type ClientCommand } from './client-process.ts';
 import { compareTables, holdMoment, type ComparedTable } from './copy-compare.ts';
-import { explainFailedCopy, explainFailedSource, type CopyState } from './copy-failure.ts';
+import { explainFailedCopy, explainFailedSource, sayIncomplete, type CopyState } from './copy-failure.ts';
 import { runPiped } from './copy-processes.ts';
-import { dumpArguments } from './dump-arguments.ts';
+import { dumpArguments, optionsWithoutEffect } from './dump-arguments.ts';
 import { feedClient } from './feed-client.ts';
 import { restoreArguments, type LoadRights } from './load-arguments.ts';
 import { createTarget, type LoadTarget, type LoadTargetRequest } from './load-target.ts';
@@ -69,6 +69,7 @@ export async function copyDatabase(options: CopyOptions): Promise<CopyReport> {
     await copying.run();
   } catch (error) {
     if (target.missing) await dropTarget(options);
+    else if (signal.aborted && copying.isPartly) throw sayIncomplete(error, target.database);
     throw error;
   }
   const { objects, warnings } = copying;
@@ -99,6 +100,8 @@ async function connectElsewhere(connection: string): Promise<SqlSession> {
 
 class Copying {
   readonly #singleTransaction: boolean;
+  /** Whether a part of it may be in the target. */
+  isPartly = false;
   readonly warnings: string[] = [];
   objects = 0;
   readonly #options: CopyOptions;
@@ -126,6 +129,7 @@ class Copying {
 
   async #pipe(): Promise<void> {
     const { signal, say, source } = this.#options;
+    this.isPartly = !this.#singleTransaction;
     const endings = await runPiped({
       dump: this.#dumpCommand('custom', []),
       restore: this.#restoreCommand('custom'),
@@ -151,6 +155,7 @@ class Copying {
       const { user } = connectionOptions(this.#options.from, this.#options.env);
       const untouched = { ...this.#state(), undone: true };
       if (dumped.exitStatus !== 0) throw explainFailedSource(dumped, { source: source.database, user, ...untouched });
+      this.isPartly = true;
       const restored = await feedClient(this.#restoreCommand('directory', directory), {
         signal,
         onLine: () => undefined,
@@ -201,7 +206,11 @@ class Copying {
   #restoreCommand(format: 'custom' | 'directory', path?: string): ClientCommand {
     const { programs, request, env, target, rights, jobs } = this.#options;
     const { database } = target;
-    const options = this.#singleTransaction ? ['--single-transaction'] : [];
+    const options = [
+      ...(this.#singleTransaction ? ['--single-transaction'] : []),
+      // Of what passes between them pg_dump leaves these to pg_restore.
+      ...optionsWithoutEffect(format, this.#options.options).filter((word) => !/^(?:-C|--create)$/.test(word)),
+    ];
     const from = path === undefined ? {} : { from: { path, jobs } };
     return {
       program: programs.pgRestore,

@@ -35,6 +35,15 @@ export function beginsOneOf(names: ReadonlySet<string>, word: string): boolean {
   return name !== undefined && [...names].some((known) => known.startsWith(name));
 }
 
+/** What pg_dump takes for an archive, too, and does nothing about: it is for pg_restore to do. */
+const forScripts =
+  /^(?:-[cOC]|--(?:clean|create|if-exists|no-owner|no-tablespaces|no-table-access-method|disable-triggers|use-set-session-authorization))$/;
+
+/** Options that change nothing in this format. */
+export function optionsWithoutEffect(format: DumpFormat, options: readonly string[]): readonly string[] {
+  return format === 'plain' ? [] : options.filter((word) => forScripts.test(word));
+}
+
 export interface DumpedAs {
   readonly format: DumpFormat;
   /** Of pg_dump. */

@@ -29,7 +29,7 @@ const hints: readonly { readonly pattern: RegExp; readonly hint: (found: RegExpE
       `install the extension ${name ?? file} on the target's host, as it is where the dump was taken`,
   },
   {
-    pattern: /tablespace "(.+)" does not exist/m,
+    pattern: /tablespace "(.+)" does not exist/im,
     hint: ([, name = '']) => `make the tablespace "${name}" first, or leave tablespaces out: -- --no-tablespaces`,
   },
   {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { hasCode } from '../errors/pgrecall-error.ts';
-import { checkPassedOptions, dumpArguments } from './dump-arguments.ts';
+import { checkPassedOptions, dumpArguments, optionsWithoutEffect } from './dump-arguments.ts';
 import { checkRestoreOptions, isSingleTransaction } from './load-arguments.ts';
 
 /* What stands behind --: nothing of it decides what is dumped, or where a dump comes from or goes. */
@@ -33,6 +33,14 @@ describe('options for pg_dump', () => {
     const selection = { content: 'all', tables: [], schemas: [], options: ['other'] } as const;
     const words = dumpArguments({ format: 'plain', major: 15, database: `it's\\=` }, selection);
     assert.deepEqual(words, ['-Fp', String.raw`--dbname=dbname='it\'s\\='`, '--no-password', 'other']);
+  });
+});
+
+describe('options that pg_dump leaves to pg_restore', () => {
+  it('have no effect in an archive, and have one in a script', () => {
+    const options = ['--no-owner', '--no-privileges', '-c', '--no-tablespaces', '-t', 'c', '--no-comments'];
+    assert.deepEqual(optionsWithoutEffect('custom', options), ['--no-owner', '-c', '--no-tablespaces']);
+    assert.deepEqual(optionsWithoutEffect('plain', options), []);
   });
 });
 

@@ -223,6 +223,30 @@ describe('a database', () => {
     });
   }
 
+  it('that goes into one that is there over several connections, and is interrupted, leaves it incomplete, and says so', async () => {
+    {
+      await using session = await target.session();
+      await session.query('CREATE DATABASE "half way"');
+    }
+    await using there = await target.session('half way');
+    // Waits for us once it has begun.
+    await there.query('BEGIN');
+    await there.query('LOCK TABLE pg_class IN SHARE MODE');
+    const words = ['--from', uriOf(source, 'shop'), '--to', uriOf(target, 'half way'), '--jobs', '2', '--json'];
+    const child = site.start(['copy', ...words]);
+    let out = '';
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+    await using other = await target.session();
+    const waiting = `FROM pg_stat_activity WHERE application_name = 'pgrecall copy' AND wait_event_type = 'Lock'`;
+    await eventually('pg_restore waits', async () => (await other.query(`SELECT ${waiting}`)).length > 0);
+    child.kill('SIGINT');
+    assert.equal(await ended, 1, out);
+    const { error } = JSON.parse(out) as Answer;
+    assert.equal(error?.code, 'cancelled');
+    assert.match(error.message, /"half way" is incomplete$/);
+  });
+
   it('is not copied by a plan, which says what would be done', async () => {
     const done = copy('planned', '--create', '--plan');
     assert.equal(done.status, 0, done.stderr);
@@ -265,6 +289,25 @@ describe('a database', () => {
       assert.deepEqual(readdirSync(small), []);
     } finally {
       execFileSync('umount', [small]);
+    }
+  });
+
+  it('goes without tablespaces where that is said, by the client programs that are named', async () => {
+    await using session = await source.session('shop');
+    await session.query('SET allow_in_place_tablespaces = on');
+    await session.query(`CREATE TABLESPACE fast LOCATION ''`);
+    await session.query('CREATE TABLE quick (a int) TABLESPACE fast');
+    try {
+      assert.match(failure('spaced', '--create').hint, /or leave tablespaces out: -- --no-tablespaces/);
+      const words = ['--create', '--pg-bin', source.programs.binDirectory, '--', '--no-tablespaces'];
+      const done = copy('spaced', ...words);
+      assert.equal(done.status, 0, done.stderr);
+      const { code, hint } = failure('unprogrammed', '--create', '--pg-bin', site.directory);
+      assert.equal(code, 'server-program-missing');
+      assert.match(hint, /is found without --pg-bin/);
+    } finally {
+      await session.query('DROP TABLE quick');
+      await session.query('DROP TABLESPACE fast');
     }
   });
 
