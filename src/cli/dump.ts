@@ -33,7 +33,9 @@ export const runDump: RunCommand = async (arguments_, context) => {
   const facts = await readFacts(connection, context);
   checkSameServer(name, access.incarnation, facts);
   const databases = await chosen(wanted, facts, connection);
-  const programs = await findClientPrograms({ serverMajor: facts.major, env: context.env, pgBin });
+  // What a newer pg_dump writes into a script an older server may not know; of an archive pg_restore makes do without.
+  const prefer = wanted.format === 'plain' ? 'oldest' : 'newest';
+  const programs = await findClientPrograms({ serverMajor: facts.major, env: context.env, pgBin, prefer });
   const progress = startProgress(context, `dump of ${name}`);
   try {
     const record = await takeDump({

@@ -11,6 +11,7 @@ import { runClient } from './client-process.ts';
 import { dumpArguments, dumpPath, globalsArguments, globalsPath } from './dump-arguments.ts';
 import { dumpDirectory } from './dump-directory.ts';
 import type { ServerDatabase } from './dump-server.ts';
+import { warnOfOptions } from './dump-warnings.ts';
 import { clientCommand, runDump, type DumpOptions, type Dumping } from './dumping.ts';
 import { openEarlierDumps } from './earlier-dumps.ts';
 import { explainFailure } from './explain-failure.ts';
@@ -63,6 +64,7 @@ async function dumpEverything(dumping: Dumping): Promise<void> {
     if (format === 'directory') await dumpDirectory(dumping, database);
     else await dumpStream(dumping, database, format);
   }
+  if (databases.length > 0) warnings.push(...warnOfOptions(options));
   if (databases.length > 1) {
     warnings.push(
       'each database is as of the moment when its own dump began: PostgreSQL has no snapshot of several databases',
