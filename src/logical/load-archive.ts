@@ -60,7 +60,9 @@ async function loadFiles(
   const directory = join(parent, 'dump');
   const { map } = options.rights;
   const wanted = wantedFiles(files, entries);
-  options.onTotal([...wanted.values()].reduce((sum, file) => sum + file.sizeBytes, 0));
+  const sizeBytes = [...wanted.values()].reduce((sum, file) => sum + file.sizeBytes, 0);
+  options.onTotal(sizeBytes);
+  say(`pg_restore has to seek in the dump: it is written to "${directory}" first, ${sizeBytes} bytes`);
   const written = { cluster, files: wanted, directory, signal: request.signal, onProgress, map };
   if (format === 'tar') await writeTarMembers(written);
   else await writeDumpFiles(written);

@@ -252,6 +252,12 @@ describe('a file of pg_dump 18', () => {
         ),
         [{ count: 2000, large: 3 }],
       );
+      // Of a directory the file of its rows alone is taken, whatever its ending.
+      const only = ['load', 'main', id, '--database', `part ${words}`, '--create', '--only', 'film'];
+      const part = site.run(only, { env: { PATH: `${bin}:${PATH}` } });
+      assert.equal(part.status, 0, words + part.stderr);
+      await using parted = await server.session(`part ${words}`);
+      assert.deepEqual(await parted.query('SELECT count(*)::int FROM film'), [{ count: 2000 }]);
     }
   });
 });

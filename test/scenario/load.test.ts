@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { TestCluster } from '../support/cluster.ts';
 import { CommandSite, type CommandResult } from '../support/command-site.ts';
+import { fullPostgres } from '../support/full-postgres.ts';
 
 /* pgrecall load, as an administrator types it: every form of a dump, and what is in the way of it. */
 
@@ -81,6 +82,7 @@ describe('a dump', () => {
       const done = load(id, '--database', `copy ${name}`, '--create', ...jobs);
       assert.equal(done.status, 0, done.stderr);
       assert.equal((done.json() as { created: boolean }).created, true);
+      assert.equal(/it is written to ".*" first/.test(done.stderr), jobs.length > 0, done.stderr);
       assert.deepEqual(await contents(`copy ${name}`), await contents('shop'));
       const left = readdirSync(site.directory, { recursive: true, encoding: 'utf8' });
       assert.deepEqual(
@@ -129,6 +131,17 @@ describe('a dump', () => {
     } finally {
       await session.query('ALTER ROLE gone RENAME TO clerk');
     }
+  });
+
+  it('as a script loads into the server that it comes from, also where newer client programs are found', async () => {
+    const env = { PATH: `${fullPostgres().binDirectory}:${process.env['PATH'] ?? ''}` };
+    const words = ['dump', 'main', '--database', 'shop', '--format', 'plain', '--json'];
+    const done = site.run(words, { env });
+    assert.equal(done.status, 0, done.stderr);
+    const { id, dump: facts } = done.json() as { readonly id: string; readonly dump: { readonly dumpVersion: string } };
+    assert.match(facts.dumpVersion, /^15/);
+    const loaded = site.run(['load', 'main', id, '--database', 'home again', '--create', '--json'], { env });
+    assert.equal(loaded.status, 0, loaded.stderr);
   });
 
   it('that is damaged is not loaded: of a plain one nothing stays', async () => {
