@@ -15,13 +15,13 @@ const ours = new Set([
   ...['file', 'format', 'jobs', 'compress', 'dbname', 'host', 'port', 'username', 'password', 'no-password'],
 ]);
 /** Alone, or in a bundle behind letters without values: `-aW`. */
-const letter = /^-[abBcCEnNOsStTvxwW]*[FfjZdhpUW]/;
+const oursShort = /^-[abBcCEnNOsStTvxwW]*[FfjZdhpUW]/;
 
 /** Throws `usage` for options that pgrecall sets itself. */
 export function checkPassedOptions(options: readonly string[]): void {
   const wrong = options.find(
     (word) =>
-      beginsOneOf(ours, word) || /^-[FfjZdhpUW]/.test(word) || (letter.test(word) && !/^-[eEnNtTS]./.test(word)),
+      beginsOneOf(ours, word) || /^-[FfjZdhpUW]/.test(word) || (oursShort.test(word) && !/^-[eEnNtTS]./.test(word)),
   );
   if (wrong === undefined) return;
   throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
@@ -44,7 +44,7 @@ export function optionsWithoutEffect(format: DumpFormat, options: readonly strin
   return format === 'plain' ? [] : options.filter((word) => forScripts.test(word));
 }
 
-export interface DumpedAs {
+interface DumpedAs {
   readonly format: DumpFormat;
   /** Of pg_dump. */
   readonly major: number;

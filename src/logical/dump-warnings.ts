@@ -1,7 +1,7 @@
 import { optionsWithoutEffect } from './dump-arguments.ts';
 import type { DumpOptions } from './dumping.ts';
 
-export interface WarnedOptions extends Pick<DumpOptions, 'format'> {
+interface WarnedOptions extends Pick<DumpOptions, 'format'> {
   readonly selection: Pick<DumpOptions['selection'], 'options'>;
   readonly programs: Pick<DumpOptions['programs'], 'major' | 'version'>;
   readonly facts: Pick<DumpOptions['facts'], 'major'>;

@@ -78,7 +78,8 @@ const explanations: readonly Explanation[] = [
     hint: () => 'names are patterns as psql’s \\d takes them: upper case needs double quotes within the option',
   },
   {
-    pattern: /unrecognized option|invalid option|too many command-line arguments|cannot be used together|requires? option|invalid value/m,
+    pattern:
+      /unrecognized option|invalid option|too many command-line arguments|cannot be used together|requires? option|invalid value/m,
     code: 'usage',
     hint: () => 'options after -- are pg_dump’s own: pg_dump --help lists them',
   },

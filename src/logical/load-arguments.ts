@@ -9,7 +9,7 @@ const ours = new Set([
   ...['create', 'list', 'use-list', 'verbose', 'role'],
 ]);
 /** Alone, or in a bundle behind letters without values: `-eC`. */
-const letter = /^-[aceORsx1]*[fFjdhpUWwClLv]/;
+const oursShort = /^-[aceORsx1]*[fFjdhpUWwClLv]/;
 /** What takes the next word for its value. */
 const withValue =
   /^(?:-[aceORsx1]*[InNPStT]|--(?:index|schema|exclude-schema|function|superuser|table|trigger|section|filter|transaction-size))$/;
@@ -25,7 +25,7 @@ export function checkRestoreOptions(options: readonly string[], format: DumpForm
       },
     );
   }
-  const wrong = options.find((word) => beginsOneOf(ours, word) || letter.test(word));
+  const wrong = options.find((word) => beginsOneOf(ours, word) || oursShort.test(word));
   if (wrong !== undefined) {
     throw new PgrecallError('usage', `"${wrong}" after --: pgrecall sets that itself`, {
       hint: 'the server is --to, the database --database, a new one --create, parts are --only, SET ROLE is --role, parallel is --jobs',
