@@ -10,7 +10,7 @@ import {
 import { noteStandby } from '../standby/known-standbys.ts';
 import { requireFreePort } from '../standby/port-in-use.ts';
 import type { PrimaryAdvice } from '../standby/primary-settings-plan.ts';
-import { dropSlot, makeStandbySlot } from '../standby/slot.ts';
+import { makeStandbySlot } from '../standby/slot.ts';
 import { standbySettings } from '../standby/standby-settings-plan.ts';
 import { asRepositoryOwner, type ClusterAccess } from './cluster-access.ts';
 import type { RunCommand } from './command.ts';
@@ -21,6 +21,7 @@ import { copyUpstream } from './standby-copy.ts';
 import { planStandby, type FoundUpstream, type PlannedStandby } from './standby-create-plan.ts';
 import { answerStandby, describeStandby } from './standby-create-report.ts';
 import { restoreStandby, standbyRestoreCommand } from './standby-restore.ts';
+import { isTooLate, takeSlotBack } from './standby-slot.ts';
 import { startStandby, type StartedStandby } from './standby-start.ts';
 import { readStandbyWords, type StandbyWords } from './standby-words.ts';
 
@@ -138,7 +139,7 @@ async function make(planned: PlannedStandby, making: Making, context: CliContext
     const major = plan?.backup.postgresMajor ?? upstream?.facts.major ?? 0;
     return await startStandby({ ...words, access, major, streams: upstream !== undefined }, context);
   } catch (error) {
-    if (upstream && madeSlot && !isTooLate(error)) await takeSlotBack(upstream, words.slot, context);
+    if (upstream && madeSlot && !isTooLate(error)) await takeSlotBack(upstream.connection, words.slot, context);
     throw error;
   }
 }
@@ -154,26 +155,5 @@ async function makeSlot(upstream: FoundUpstream, { slot, directory }: StandbyWor
       details: { ...error.details, slot },
       cause: error,
     });
-  }
-}
-
-/** It runs, and goes on: it needs its slot. */
-function isTooLate(error: unknown): boolean {
-  return error instanceof PgrecallError && error.code === 'recovery-failed' && 'state' in error.details;
-}
-
-/** A slot that nobody streams through would fill the primary's disk. */
-async function takeSlotBack(upstream: FoundUpstream, slot: string, context: CliContext): Promise<void> {
-  try {
-    await using session = await SqlSession.connect(upstream.connection, { applicationName: 'pgrecall standby' });
-    await dropSlot(session, slot);
-    context.stderr(
-      `the slot "${slot}" is removed again; to start the standby later, make it: SELECT pg_create_physical_replication_slot('${slot}', true)`,
-    );
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    context.stderr(
-      `warning: the slot "${slot}" could not be removed again (${reason}); it keeps WAL at the primary: SELECT pg_drop_replication_slot('${slot}')`,
-    );
   }
 }

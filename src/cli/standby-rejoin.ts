@@ -28,6 +28,7 @@ import { planRejoin, type PlannedRejoin } from './standby-rejoin-look.ts';
 import { answerRejoin, describeRejoin } from './standby-rejoin-report.ts';
 import { planRestoreBack, restoreBack, type RestoreBack } from './standby-rejoin-restore.ts';
 import { standbyRestoreCommand, standbyRestoreScript } from './standby-restore.ts';
+import { isTooLate, takeSlotBack } from './standby-slot.ts';
 import { startStandby, type StartedStandby } from './standby-start.ts';
 
 export interface RejoinWords {
@@ -67,20 +68,29 @@ export const runStandbyRejoin: RunCommand = async (arguments_, context) => {
     return 0;
   }
   const settings = settingsFor(planned, words, context);
-  {
-    await using session = await SqlSession.connect(planned.source, { applicationName: 'pgrecall standby' });
-    if (await makeStandbySlot(session, words.slot)) context.stderr(`made the replication slot "${words.slot}"`);
-  }
-  await change(planned, { words, settings, back }, context);
-  noteStandby(access.config.stateDirectory, words.name, words.directory);
+  const madeSlot = await makeSlot(planned, words, context);
   let started: StartedStandby | undefined;
-  if (words.start) {
-    const major = planned.control.postgresMajor;
-    started = await startStandby({ ...words, access, major, streams: true }, context);
+  try {
+    await change(planned, { words, settings, back }, context);
+    noteStandby(access.config.stateDirectory, words.name, words.directory);
+    if (words.start) {
+      const major = planned.control.postgresMajor;
+      started = await startStandby({ ...words, access, major, streams: true }, context);
+    }
+  } catch (error) {
+    if (madeSlot && !isTooLate(error)) await takeSlotBack(planned.source, words.slot, context);
+    throw error;
   }
   answerRejoin(context, { planned, words, started });
   return 0;
 };
+
+async function makeSlot({ source }: PlannedRejoin, { slot }: RejoinWords, context: CliContext): Promise<boolean> {
+  await using session = await SqlSession.connect(source, { applicationName: 'pgrecall standby' });
+  const isNew = await makeStandbySlot(session, slot);
+  if (isNew) context.stderr(`made the replication slot "${slot}"`);
+  return isNew;
+}
 
 function readWords(arguments_: CommandArguments, context: CliContext): RejoinWords {
   const { options } = arguments_;
