@@ -86,10 +86,24 @@ async function plan(access: ClusterAccess, words: PromoteWords, context: CliCont
   const { inRecovery } = await readServer(session);
   const isPromoted = !inRecovery && readPromotion(config.stateDirectory) === words.directory;
   const facts = isPromoted ? await readPromoted(session) : await readStandby(session);
+  const found = await askAll(session, access, { words, facts, isPromoted });
+  const followers = await standbysToTell(access, { found, facts }, words, context);
+  if (isPromoted) return { facts, found, followers, lack: measureLack(facts, []), fork: undefined, isPromoted };
+  const lack = withPrimary(await measureInArchive(store, facts), facts, found);
+  const fork = findFork(facts.timeline, await store.readHistories());
+  return { facts, found, followers, lack, fork, isPromoted };
+}
+
+/** Everything that can tell whether the primary lives. */
+async function askAll(
+  session: SqlSession,
+  { config, incarnation }: ClusterAccess,
+  { words, facts, isPromoted }: { words: PromoteWords; facts: StandbyFacts; isPromoted: boolean },
+): Promise<FoundServers> {
   const [row] = await session.query<{ conninfo: string | null }>(
     "SELECT setting AS conninfo FROM pg_settings WHERE name = 'primary_conninfo'",
   );
-  const found = await findPrimary({
+  return findPrimary({
     systemIdentifier: incarnation.systemIdentifier,
     connection: config.connection,
     dataDirectory: config.dataDirectory,
@@ -100,11 +114,6 @@ async function plan(access: ClusterAccess, words: PromoteWords, context: CliCont
       conninfo: row?.conninfo ?? '',
     },
   });
-  const followers = await standbysToTell(access, { found, facts }, words, context);
-  if (isPromoted) return { facts, found, followers, lack: measureLack(facts, []), fork: undefined, isPromoted };
-  const lack = withPrimary(await measureInArchive(store, facts), facts, found);
-  const fork = findFork(facts.timeline, await store.readHistories());
-  return { facts, found, followers, lack, fork, isPromoted };
 }
 
 /** A primary that answers knows what it has written. */
@@ -258,23 +267,43 @@ async function takeOver(
   { planned, words, stopped }: Doing,
   context: CliContext,
 ): Promise<Pick<Promotion, 'facts' | 'lack' | 'timeline' | 'left'>> {
-  const { config, store } = access;
   const { timeoutMs, directory } = words;
+  const { facts, lack, left } = await comeUp(session, access, { planned, words, stopped }, context).catch(
+    (error: unknown) => {
+      if (stopped !== undefined)
+        context.stderr(
+          `nothing was promoted, and the primary on "${stopped}" was stopped: start it, or run this again`,
+        );
+      throw error;
+    },
+  );
+  if (lack.bytes > 0) context.stderr(`given up: ${describeLack(lack, facts)}`);
+  beginPromotion(access.config.stateDirectory, directory);
+  const { timeline } = await promoteServer(session, timeoutMs);
+  context.stderr(`promoted: the server on "${directory}" is on timeline ${timeline}`);
+  return { facts, lack, timeline, left };
+}
+
+/** The standby has what can be had, and the primary is dead still: it may have come back while this waited. */
+async function comeUp(
+  session: SqlSession,
+  access: ClusterAccess,
+  { planned, words, stopped }: Doing,
+  context: CliContext,
+): Promise<Pick<Promotion, 'facts' | 'lack' | 'left'>> {
   const { primary } = planned.found;
   const atRest = stopped ?? (primary.kind === 'at-rest' ? primary.directory : undefined);
   const left = atRest === undefined ? undefined : await takeLeftWal(access, atRest, planned.facts, context);
-  const { facts, lack } = await catchUp(session, store, {
+  const { facts, lack } = await catchUp(session, access.store, {
     leastLsn: left?.leastLsn,
-    timeoutMs,
+    timeoutMs: words.timeoutMs,
     signal: context.signal,
     say: context.stderr,
   });
   refuseLack(lack, facts, words.allowed);
-  if (lack.bytes > 0) context.stderr(`given up: ${describeLack(lack, facts)}`);
-  beginPromotion(config.stateDirectory, directory);
-  const { timeline } = await promoteServer(session, timeoutMs);
-  context.stderr(`promoted: the server on "${directory}" is on timeline ${timeline}`);
-  return { facts, lack, timeline, left: left?.wal };
+  const now = await askAll(session, access, { words, facts, isPromoted: false });
+  if (now.primary.kind === 'alive') decideFence(now.primary, { stop: false, isDead: true });
+  return { facts, lack, left: left?.wal };
 }
 
 /** What the stopped primary has written and the archive lacks goes there; the standby may fetch it. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { noteStandby } from '../../src/standby/known-standbys.ts';
@@ -65,6 +65,15 @@ describe('a change of roles', () => {
     assert.equal(await contents(cousin), await contents(standby));
 
     const rejoin = ['standby', 'rejoin', 'main', '--directory', primary.dataDirectory, '--upstream', standby.uri()];
+    // What the last step has to write cannot be written.
+    mkdirSync(join(primary.dataDirectory, 'standby.signal'));
+    const failed = site.run([...rejoin, '--slot', 'given_back']);
+    assert.notEqual(failed.status, 0);
+    assert.match(failed.stderr, /the slot "given_back" is removed again/);
+    await using session = await standby.session();
+    const slots = await session.query('SELECT FROM pg_replication_slots WHERE slot_name = $1', ['given_back']);
+    assert.equal(slots.length, 0);
+    rmdirSync(join(primary.dataDirectory, 'standby.signal'));
     const back = site.run([...rejoin, '--start', '--timeout', '60', '--json']);
     assert.equal(back.status, 0, back.stdout + back.stderr);
     const { road, lostCommits } = back.json() as { road: string; lostCommits: number };
@@ -96,6 +105,40 @@ describe('a promotion that would make two databases of one', () => {
     assert.deepEqual(promote(one, '--primary-is-dead'), { status: 0, code: '' });
     assert.deepEqual(promote(other, '--primary-is-dead'), { status: 1, code: 'standby-node' });
     await using session = await other.session();
+    const [row] = await session.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
+    assert.equal(row?.standby, true);
+  });
+});
+
+describe('a promotion that is given up', () => {
+  it('says that the primary was stopped, and does not go on when that has come back', async () => {
+    await using primary = await archivingCluster(15);
+    await using site = await ArchivingSite.of(primary);
+    await using standby = await TestCluster.standbyOf(primary, { ...standbySettings, restore_command: 'false' });
+    await insert(primary, 1);
+    await caughtUp(primary, standby);
+    await run(standby, "ALTER SYSTEM SET primary_conninfo = ''", 'SELECT pg_reload_conf()');
+    await eventually('it does not stream any more', async () => {
+      await using session = await standby.session();
+      return (await session.query('SELECT FROM pg_stat_wal_receiver')).length === 0;
+    });
+    await insert(primary, 3);
+    const words = ['standby', 'promote', 'main', '--directory', standby.dataDirectory, '--json'];
+    const behind = site.run([...words, '--stop-primary', '--timeout', '2']);
+    assert.equal(behind.status, 1, behind.stderr);
+    assert.match(behind.stderr, /nothing was promoted, and the primary on ".*" was stopped/);
+    assert.equal(primary.isRunning(), false);
+
+    const waiting = site.start([...words, '--timeout', '6', '--max-lag', '1GB']);
+    const ended = new Promise<number | null>((resolve) => waiting.on('close', resolve));
+    let said = '';
+    for (const stream of [waiting.stdout, waiting.stderr])
+      stream?.on('data', (text: Buffer) => (said += text.toString()));
+    await eventually('it waits', () => said.includes('waiting for the standby'));
+    await primary.start();
+    assert.equal(await ended, 1, said);
+    assert.match(said, /"primary-alive"/);
+    await using session = await standby.session();
     const [row] = await session.query<{ standby: boolean }>('SELECT pg_is_in_recovery() AS standby');
     assert.equal(row?.standby, true);
   });
