@@ -25,7 +25,7 @@ import { pushLeftWal } from '../standby/left-wal.ts';
 import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
 import type { RecoverPlace } from './recover-place.ts';
-import { requireMovable, requireRoom } from './recover-room.ts';
+import { requireMovable, requirePort, requireRoom } from './recover-room.ts';
 import type { RecoverWords } from './recover-words.ts';
 import { findServer } from './watched-server.ts';
 
@@ -53,6 +53,7 @@ export async function look(
   const { control } = readControlFile(directory);
   const wasRunning = isServerRunning(directory);
   requireMovable(directory, control);
+  await requirePort(place, words.port, wasRunning, context);
   const warnings: string[] = [];
   if (!wasRunning) requireNobodyThere(directory);
   else if (!words.ignoreStandbys) {

@@ -1,19 +1,41 @@
 import { existsSync, realpathSync, statSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { connectionOptions } from '../connection/connection-uri.ts';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import type { ControlFile } from '../postgres/control-file.ts';
 import { isMountPoint, refuseMountsWithin } from '../recover/mount-points.ts';
 import { findShortage, sizesByTablespace, type FileSystem, type Need } from '../recover/room.ts';
 import { presentTablespaces } from '../restore/delta-target.ts';
 import type { RestorePlan } from '../restore/restore-plan.ts';
+import { readPostmasterPid } from '../server/postmaster-pid.ts';
+import { requireFreePort } from '../standby/port-in-use.ts';
 import type { ClusterAccess } from './cluster-access.ts';
+import type { CliContext } from './context.ts';
 import { formatBytes } from './format.ts';
+import type { RecoverPlace } from './recover-place.ts';
 
 /** Whether what is there can be kept by other names. Throws `keep-failed`. */
 export function requireMovable(directory: string, control: ControlFile): void {
   const version = `PG_${control.postgresMajor}_${control.catalogVersion}`;
   const places = [...presentTablespaces(directory).values()].map((place) => join(place, version));
   refuseMountsWithin([directory, realpathSync(join(directory, 'pg_wal')), ...places]);
+}
+
+/** Whether it can start at its port, or at the other one that is wanted meanwhile. Throws `port-taken`. */
+export async function requirePort(
+  { directory, config }: RecoverPlace,
+  wanted: number | undefined,
+  wasRunning: boolean,
+  { env }: CliContext,
+): Promise<void> {
+  // Of one that has crashed it is there as well.
+  const last = readPostmasterPid(directory);
+  const own = config.connection === undefined ? undefined : connectionOptions(config.connection, env);
+  const port = wanted ?? last?.port ?? own?.port;
+  if (port === undefined || (wasRunning && port === last?.port)) return;
+  const sockets = last?.socketDirectory ?? own?.host ?? '';
+  // Until it is opened it listens to no address.
+  await requireFreePort(port, sockets.startsWith('/') ? [sockets] : [], { overTcp: false });
 }
 
 /** Old and new directories lie side by side for a while, tablespaces too, each on its file system. Throws `disk-full`. */

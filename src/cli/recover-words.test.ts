@@ -22,7 +22,7 @@ test('what is gone on with takes no word that it would pass over', () => {
   ];
   for (const [name, value] of refused) {
     for (const action of ['continue', 'undo', 'forget', 'status']) {
-      const isUsage = (error: unknown): boolean => hasCode(error as Error, 'usage') && /exclude/.test(String(error));
+      const isUsage = (error: unknown): boolean => hasCode(error, 'usage') && /exclude/.test(String(error));
       assert.throws(() => read({ [action]: true, [name]: value }), isUsage, `--${action} --${name}`);
     }
   }

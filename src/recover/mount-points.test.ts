@@ -11,8 +11,7 @@ const mountinfo = String.raw`22 1 8:1 / / rw - ext4 /dev/sda1 rw
 test('what is mounted within a directory that has to be kept is told before anything is moved', () => {
   const mounts = parseMounts(mountinfo);
   assert.deepEqual(mounts, ['/', '/srv/my data/pg_wal', '/srv/other']);
-  const isRefused = (error: unknown): boolean =>
-    hasCode(error as Error, 'keep-failed') && /my data/.test(String(error));
+  const isRefused = (error: unknown): boolean => hasCode(error, 'keep-failed') && /my data/.test(String(error));
   assert.throws(() => refuseMountsWithin(['/srv/fast', '/srv/my data'], mounts), isRefused);
   refuseMountsWithin(['/srv/my', '/srv/other', '/srv/my data/pg_wal'], mounts);
 });

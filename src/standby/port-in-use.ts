@@ -4,19 +4,26 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 
 const connectMs = 1000;
 
-/** Throws `port-taken` where a server of this host answers at the port, by a socket of those directories or over TCP. */
-export async function requireFreePort(port: number, socketDirectories: readonly string[]): Promise<void> {
+/**
+ * Throws `port-taken` where a server of this host answers at the port, by a socket of those directories or over TCP, where
+ * that counts: a server that listens to no address needs only its socket.
+ */
+export async function requireFreePort(
+  port: number,
+  socketDirectories: readonly string[],
+  { overTcp = true }: { readonly overTcp?: boolean } = {},
+): Promise<void> {
   for (const directory of socketDirectories) {
     const path = `${directory}/.s.PGSQL.${port}`;
     // Where a server has crashed, its socket stays; nobody answers then.
     if (existsSync(path) && (await answers({ path }))) throw taken(port, path);
   }
-  if (await answers({ port, host: '127.0.0.1' })) throw taken(port, `127.0.0.1:${port}`);
+  if (overTcp && (await answers({ port, host: '127.0.0.1' }))) throw taken(port, `127.0.0.1:${port}`);
 }
 
 function taken(port: number, where: string): PgrecallError {
   return new PgrecallError('port-taken', `port ${port} is taken: a server answers at ${where}`, {
-    hint: 'give the standby another one: --port',
+    hint: 'say another one: --port',
     details: { port, where },
   });
 }

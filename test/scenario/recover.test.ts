@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
@@ -201,6 +202,13 @@ describe('recover', () => {
       await using standby = await TestCluster.standbyOf(server, { hot_standby: 'on' });
       assert.ok(standby.isRunning());
       assert.deepEqual(codeOf('--target-time', wanted, '--yes'), [1, 'standby-connected']);
+    }
+    {
+      const another = createServer().listen(join(server.socketDirectory, '.s.PGSQL.6543'));
+      await once(another, 'listening');
+      chmodSync(join(server.socketDirectory, '.s.PGSQL.6543'), 0o777);
+      assert.deepEqual(codeOf('--target-time', wanted, '--yes', '--port', '6543'), [1, 'port-taken']);
+      another.close();
     }
     await using other = await TestCluster.create({ major: 15 });
     const words = ['--target-time', wanted, '--yes'];
