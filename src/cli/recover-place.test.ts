@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { journalDirectory, type RecoveryJournal } from '../recover/recovery-journal.ts';
-import { describeState, Recording, tellingState, type RecoverPlace } from './recover-place.ts';
+import { describeState, openRecording, Recording, tellingState, type RecoverPlace } from './recover-place.ts';
 
 function journalOf(directory: string, change: Partial<RecoveryJournal> = {}): RecoveryJournal {
   const kept = join(journalDirectory(directory), 'kept');
@@ -38,6 +38,30 @@ async function toldOf(error: unknown): Promise<PgrecallError> {
   }
   return assert.fail('it was not told');
 }
+
+describe('the journal of a recovery', () => {
+  it('does not say which program root runs', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'pgrecall-journal-'));
+    try {
+      const directory = join(root, 'data');
+      mkdirSync(journalDirectory(directory));
+      const own = join(root, 'pg_ctlcluster');
+      writeFileSync(own, '', { mode: 0o755 });
+      const startedBy = { kind: 'pg_ctlcluster', program: '/tmp/planted', version: '15', name: 'main' };
+      const server = { startedBy } as unknown as RecoveryJournal['server'];
+      writeFileSync(
+        join(journalDirectory(directory), 'journal.json'),
+        JSON.stringify(journalOf(directory, { server })),
+      );
+      const place = { directory, asOwner: async <T>(act: () => Promise<T>) => act() } as RecoverPlace;
+      const recording = await openRecording(place, { env: { PATH: root } });
+      assert.deepEqual(recording.journal.server.startedBy, { ...startedBy, program: own });
+      await assert.rejects(openRecording(place, { env: {} }), /pg_ctlcluster, which the server was started with/);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+});
 
 describe('the state of a recovery', () => {
   it('is told as it is on the disk, not as it was planned', () => {

@@ -6,6 +6,8 @@ import { parseTarget, type RecoveryRequest } from '../restore/target.ts';
 import { nextStep } from '../recover/recover-plan.ts';
 import { journalDirectory, readJournal, writeJournal, type RecoveryJournal } from '../recover/recovery-journal.ts';
 import { isAside, keptDirectory } from '../recover/keep-aside.ts';
+import { findProgram } from '../server/as-owner.ts';
+import type { InterruptedServer } from '../server/stop-and-start.ts';
 import type { CliContext } from './context.ts';
 import { fromForeign } from './report-error.ts';
 import { actingAs, canActAs, nameOf, ownerOf, type Owner } from './privileges.ts';
@@ -72,12 +74,23 @@ export class Recording {
 }
 
 /** Throws `recovery-unfinished` where none has begun. */
-export async function openRecording(place: RecoverPlace): Promise<Recording> {
+export async function openRecording(place: RecoverPlace, { env }: Pick<CliContext, 'env'>): Promise<Recording> {
   const journal = await place.asOwner(async () => readJournal(place.directory));
-  if (journal) return new Recording(place, journal);
+  if (journal) return new Recording(place, { ...journal, server: withProgramOfOurs(journal.server, env) });
   throw new PgrecallError('recovery-unfinished', `no recovery of "${place.directory}" has begun`, {
     hint: 'pgrecall recover CLUSTER --target-time … begins one',
     details: { directory: place.directory },
+  });
+}
+
+/** The journal is the server's user's, and pg_ctlcluster is run as root: which program that is, a file of that user does not say. */
+function withProgramOfOurs(server: InterruptedServer, env: NodeJS.ProcessEnv): InterruptedServer {
+  const { startedBy } = server;
+  if (startedBy.kind !== 'pg_ctlcluster') return server;
+  const program = findProgram('pg_ctlcluster', env);
+  if (program !== undefined) return { ...server, startedBy: { ...startedBy, program } };
+  throw new PgrecallError('server-program-missing', 'pg_ctlcluster, which the server was started with, is not found', {
+    hint: 'nothing was changed; run this with a PATH that leads to it',
   });
 }
 

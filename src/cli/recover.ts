@@ -41,7 +41,7 @@ export const runRecover: RunCommand = async (arguments_, context) => {
     return 0;
   }
   if (words.action === 'begin') return begin(place, words, context);
-  const recording = await openRecording(place);
+  const recording = await openRecording(place, context);
   await using lock = await lockRecovery(place, context);
   void lock;
   const work = workOf(place, recording, words, context);
