@@ -83,8 +83,7 @@ export async function planRejoin(
   const rewindProgram = join(programs.binDirectory, 'pg_rewind');
   const configFile = findConfigFile(words.directory, context.env);
   const road = chooseRoad({
-    parting,
-    begun,
+    ...{ parting, begun, unreadable: left.unreadable.length > 0 },
     wanted: words.method,
     rewindable: control.dataChecksums || hasHints(bytes),
     hasProgram: existsSync(rewindProgram),

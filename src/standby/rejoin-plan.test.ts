@@ -73,6 +73,7 @@ describe('where two servers parted', () => {
 describe('the road back', () => {
   const facts: RoadFacts = {
     parting: { timeline: timeline(1), lsn: lsn(1n) },
+    unreadable: false,
     begun: false,
     wanted: undefined,
     rewindable: true,
@@ -87,6 +88,11 @@ describe('the road back', () => {
       assert.equal(chooseRoad({ ...facts, [lacking]: false }).kind, 'restore', lacking);
     }
     assert.equal(chooseRoad({ ...facts, wanted: 'restore' }).kind, 'restore');
+  });
+
+  it('is not by settings alone where WAL was given up that could not be read: it may have gone further', () => {
+    assert.equal(chooseRoad({ ...facts, parting: undefined, unreadable: true }).kind, 'restore');
+    assert.equal(chooseRoad({ ...facts, unreadable: true }).kind, 'rewind');
   });
 
   it('is a restore where an earlier attempt may have left anything', () => {

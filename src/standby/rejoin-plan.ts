@@ -55,6 +55,8 @@ export type Road =
 
 export interface RoadFacts {
   readonly parting: Parting | undefined;
+  /** Not all WAL of the directory could be read: it may have gone further than that says. */
+  readonly unreadable: boolean;
   /** An earlier rejoin or restore has begun to change the directory. */
   readonly begun: boolean;
   readonly wanted: 'rewind' | 'restore' | undefined;
@@ -68,7 +70,10 @@ export interface RoadFacts {
 /** The cheapest road that leads there. */
 export function chooseRoad(facts: RoadFacts): Road {
   if (facts.begun) return { kind: 'restore', why: 'an earlier attempt has begun to change the directory' };
-  if (facts.parting === undefined) return { kind: 'follow' };
+  if (facts.parting === undefined) {
+    if (!facts.unreadable) return { kind: 'follow' };
+    return { kind: 'restore', why: 'WAL of it cannot be read, so that how far it went is not known' };
+  }
   if (facts.wanted === 'restore') return { kind: 'restore', why: 'as wanted' };
   if (!facts.rewindable)
     return { kind: 'restore', why: 'without page checksums and wal_log_hints pg_rewind cannot tell what changed' };
