@@ -40,6 +40,7 @@ describe('where a segment ends', () => {
       for (const verifyCrc of [false, true]) {
         const made = indexSegment(after, { verifyCrc });
         assert.deepEqual([made.ending, made.problem], ['switch', undefined]);
+        assert.equal(made.usedEndLsn, made.startLsn + BigInt(40 + 24 - room));
       }
       const written = Buffer.from(after);
       written[40 + 24 - room + 2000] = 1;

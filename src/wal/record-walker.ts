@@ -208,7 +208,7 @@ export class RecordWalker {
     }
     if (end.kind === 'whole') {
       if (isRestOfSwitch(this.#segment, remaining, end.offset)) {
-        this.ending = 'switch';
+        [this.ending, this.usedEndOffset] = ['switch', end.offset];
         return -1;
       }
       if (end.offset % this.header.walBlockBytes === 0 && end.offset < this.lengthOfAll) {
