@@ -16,6 +16,7 @@ import {
   keptDirectory,
   planKeep,
 } from '../recover/keep-aside.ts';
+import { removeForeignConfiguration } from '../recover/foreign-configuration.ts';
 import { nextStep, stepNames, type StepName } from '../recover/recover-plan.ts';
 import type { RecoveryJournal } from '../recover/recovery-journal.ts';
 import { leadWalTo } from '../recover/wal-place.ts';
@@ -174,7 +175,7 @@ async function restore({ place, recording, context, jobs }: RecoverWork): Promis
 }
 
 /** The administrator's configuration as it was, and after it what recovery needs. */
-async function configure({ place, recording, context }: RecoverWork): Promise<void> {
+async function configure({ recording, context }: RecoverWork): Promise<void> {
   const { cluster, directory, moves, walPlace, backup, timeline, port } = recording.journal;
   await asRepositoryOwner(context, cluster, async (access) => {
     const kept = keptDirectory(directory, moves);
@@ -190,10 +191,10 @@ async function configure({ place, recording, context }: RecoverWork): Promise<vo
       }),
     );
     writeDurably(join(directory, 'recovery.signal'), '');
+    removeForeignConfiguration(directory, kept);
     await syncTrees([directory]);
     await recording.write({ timeline: plan.timeline });
   });
-  await place.asOwner(async () => removeOutside(recording));
 }
 
 /** What is brought to a backup in place is emptied first, through a link to pg_wal as well: there lies what was kept. */
@@ -202,15 +203,6 @@ function parkWal({ journal }: Recording): void {
   if (lstatSync(wal, { throwIfNoEntry: false })?.isSymbolicLink() === true) rmSync(wal);
   mkdirSync(wal, { recursive: true, mode: 0o700 });
   clearEmptied(journal);
-}
-
-/** Where the configuration lies outside the data directory, the copies of it that a restore makes would be two of a kind. */
-function removeOutside(recording: Recording): void {
-  const { directory, moves } = recording.journal;
-  const kept = keptDirectory(directory, moves);
-  for (const name of ['postgresql.conf', 'pg_hba.conf', 'pg_ident.conf', 'conf.d']) {
-    if (!existsSync(join(kept, name))) rmSync(join(directory, name), { recursive: true, force: true });
-  }
 }
 
 async function start({ recording, context }: RecoverWork): Promise<void> {
