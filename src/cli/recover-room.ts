@@ -30,10 +30,10 @@ export async function requirePort(
 ): Promise<void> {
   // Of one that has crashed it is there as well.
   const last = readPostmasterPid(directory);
-  const own = config.connection === undefined ? undefined : connectionOptions(config.connection, env);
-  const port = wanted ?? last?.port ?? own?.port;
-  if (port === undefined || (wasRunning && port === last?.port)) return;
-  const sockets = last?.socketDirectory ?? own?.host ?? '';
+  const own = connectionOptions(config.connection, env);
+  const port = wanted ?? last?.port ?? own.port;
+  if (wasRunning && port === last?.port) return;
+  const sockets = last?.socketDirectory ?? own.host;
   // Until it is opened it listens to no address.
   await requireFreePort(port, sockets.startsWith('/') ? [sockets] : [], { overTcp: false });
 }
