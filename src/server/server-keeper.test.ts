@@ -22,7 +22,7 @@ import { findHowStarted, type StartedBy } from './how-started.ts';
 import { readPostmasterPid } from './postmaster-pid.ts';
 import { readServerCommand } from './server-command.ts';
 import { ServerKeeper } from './server-keeper.ts';
-import type { InterruptedServer } from './stop-and-start.ts';
+import { startAsStarted, type InterruptedServer } from './stop-and-start.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'pgr-keep-'));
 chmodSync(root, 0o711);
@@ -107,6 +107,15 @@ describe('a server that is stopped for a while', () => {
     const pid = pidOf(cluster.dataDirectory);
     await (await ServerKeeper.begin(await interrupted(cluster))).startAgain();
     assert.equal(pidOf(cluster.dataDirectory), pid);
+  });
+
+  it('has appeared, whatever else is not waited for', async () => {
+    await using cluster = await TestCluster.create({ major: 15 });
+    const server = { ...(await interrupted(cluster)), startTimeoutMs: 0 };
+    await cluster.stop();
+    await startAsStarted(server);
+    assert.ok(cluster.isRunning());
+    await eventually('it is ready', () => readPostmasterPid(cluster.dataDirectory)?.status === 'ready');
   });
 
   it('is said not to start, and why', async () => {

@@ -23,6 +23,8 @@ export interface InterruptedServer {
 }
 
 const pollMs = 20;
+/** On a machine that is busy a process takes its time until it has its lock file, however soon it is not waited for any more. */
+const appearTimeoutMs = 30_000;
 const tailBytes = 2000;
 
 /** Stops it in fast mode, as it was started. Throws `server-stop`. */
@@ -58,7 +60,7 @@ export async function startAsStarted(server: InterruptedServer): Promise<void> {
   switch (startedBy.kind) {
     case 'systemd':
       await running(`systemctl start ${startedBy.unit}`, dataDirectory, async () =>
-        systemctl('start', startedBy.unit, server.startTimeoutMs),
+        systemctl('start', startedBy.unit, Math.max(server.startTimeoutMs, appearTimeoutMs)),
       );
       return untilReady(server, undefined);
     case 'pg_ctlcluster': {
@@ -120,7 +122,7 @@ function launch(server: InterruptedServer, startedBy: StartedBy & { kind: 'comma
 
 async function untilReady(server: InterruptedServer, launched: Launched | undefined): Promise<void> {
   const { dataDirectory, startTimeoutMs } = server;
-  const deadline = performance.now() + startTimeoutMs;
+  const begunAt = performance.now();
   for (;;) {
     const status = readPostmasterPid(dataDirectory)?.status;
     const runs = isServerRunning(dataDirectory);
@@ -129,8 +131,9 @@ async function untilReady(server: InterruptedServer, launched: Launched | undefi
       const tail = tailFrom(launched.logFile, launched.logStart);
       throw startError(dataDirectory, `${launched.ended}${tail}`);
     }
-    if (performance.now() > deadline) {
-      if (runs) return;
+    const waitedMs = performance.now() - begunAt;
+    if (runs && waitedMs > startTimeoutMs) return;
+    if (!runs && waitedMs > Math.max(startTimeoutMs, appearTimeoutMs)) {
       throw startError(dataDirectory, 'its process did not appear');
     }
     await sleep(pollMs);
