@@ -21,7 +21,7 @@ import { findPrograms } from '../server/programs.ts';
 import { isServerRunning } from '../server/running.ts';
 import { readServerCommand } from '../server/server-command.ts';
 import type { InterruptedServer } from '../server/stop-and-start.ts';
-import { pushLeftWal } from '../standby/left-wal.ts';
+import { pushLeftWal, type LeftWal } from '../standby/left-wal.ts';
 import { asRepositoryOwner, findBackup, type ClusterAccess } from './cluster-access.ts';
 import type { CliContext } from './context.ts';
 import type { RecoverPlace } from './recover-place.ts';
@@ -140,15 +140,14 @@ export async function planRecoverTarget(
   return planTargetIn(store, { backups, named, request });
 }
 
-/** What only the directory has, into the repository; names of what was stored. */
+/** What only the directory has, into the repository; what was stored, and what is no WAL that can be read. */
 export async function takeWal(
   access: ClusterAccess,
   directory: string,
   control: Pick<ControlFile, 'timeline'>,
   signal: AbortSignal,
-): Promise<readonly string[]> {
-  const { stored } = await pushLeftWal(access.store, join(directory, 'pg_wal'), control.timeline, signal);
-  return stored;
+): Promise<Pick<LeftWal, 'stored' | 'unreadable'>> {
+  return pushLeftWal(access.store, join(directory, 'pg_wal'), control.timeline, signal);
 }
 
 /** The error `standby-connected` where somebody follows. */

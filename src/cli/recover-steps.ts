@@ -121,8 +121,13 @@ async function push({ recording, context }: RecoverWork): Promise<void> {
 
 async function storeLeftWal(access: ClusterAccess, directory: string, context: CliContext): Promise<void> {
   const { control } = readControlFile(directory);
-  const stored = await takeWal(access, directory, control, context.signal);
+  const { stored, unreadable } = await takeWal(access, directory, control, context.signal);
   if (stored.length > 0) context.stderr(`stored what only this directory had: ${stored.join(', ')}`);
+  if (unreadable.length > 0) {
+    context.stderr(
+      `warning: cannot be read as WAL, and is kept with the old directory only: ${unreadable.join(', ')}; what was committed there is not recovered`,
+    );
+  }
 }
 
 async function keep(work: RecoverWork): Promise<void> {

@@ -47,7 +47,7 @@ async function saveSince({ recording, context }: RecoverWork): Promise<void> {
   if (!done.includes('promote') || !isThere) return;
   try {
     const { control } = readControlFile(directory);
-    const stored = await asRepositoryOwner(context, cluster, async (access) =>
+    const { stored } = await asRepositoryOwner(context, cluster, async (access) =>
       takeWal(access, directory, control, context.signal),
     );
     const words = `--target-timeline ${control.timeline}`;

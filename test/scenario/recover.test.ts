@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, renameSync, symlinkSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -148,9 +157,16 @@ describe('recover', () => {
     await site.archiveAll(server);
     await run(server, 'INSERT INTO t VALUES (10), (100)');
     await server.stop('immediate');
+    const unreadable = join(server.dataDirectory, 'pg_wal', '0000000100000000000000F0');
+    writeFileSync(unreadable, Buffer.alloc(16_777_216, 0xff));
+    giveToServer(unreadable);
     const result = site.run(['recover', 'main', '--yes', '--json']);
     assert.equal(result.status, 0, result.stdout + result.stderr);
     assert.equal((result.json() as Answer).outcome, 'opened');
+    assert.match(
+      result.stderr,
+      /cannot be read as WAL, and is kept with the old directory only: 0000000100000000000000F0/,
+    );
     assert.match(result.stderr, /stored what only this directory had|it opens there by itself/);
     assert.equal(await rows(server), '3 117');
   });
