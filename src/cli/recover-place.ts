@@ -120,7 +120,7 @@ export async function tellingState<T>(recording: Recording, action: () => Promis
     const { journal } = recording;
     const state = describeState(journal);
     // Of the operating system, the server, or an interruption by the administrator as well.
-    const known = error instanceof PgrecallError ? error : fromForeign(error);
+    const known = fromForeign(error);
     throw new PgrecallError(known.code, known.message, {
       hint: [known.hint, state].filter((words) => words !== undefined).join('; '),
       details: { ...known.details, recovery: { phase: journal.phase, begun: journal.begun, done: journal.done } },

@@ -9,6 +9,7 @@ import { startAsStarted } from '../server/stop-and-start.ts';
 import { asRepositoryOwner } from './cluster-access.ts';
 import { takeWal } from './recover-look.ts';
 import { describeState, tellingState } from './recover-place.ts';
+import { fromForeign } from './report-error.ts';
 import { requireKept, stopForRecovery, type RecoverWork } from './recover-steps.ts';
 
 /** What was there before, by its old names, to the byte. Done again after it was interrupted, it goes on. */
@@ -55,9 +56,9 @@ async function saveSince({ recording, context }: RecoverWork): Promise<void> {
       `what was committed since stays in the repository: ${words}; stored now: ${stored.join(', ') || 'nothing more'}`,
     );
   } catch (error) {
-    // The way back must not depend on the repository.
-    if (!(error instanceof PgrecallError)) throw error;
-    context.stderr(`warning: what was committed since may not be in the repository: ${error.message}`);
+    // The way back must depend neither on the repository nor on what an undo that was killed has left of the directory.
+    if (context.signal.aborted) throw error;
+    context.stderr(`warning: what was committed since may not be in the repository: ${fromForeign(error).message}`);
   }
 }
 

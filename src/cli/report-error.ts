@@ -14,7 +14,7 @@ export interface ErrorReport {
  * server's (their messages say enough), or a bug of ours, which alone shows where it happened.
  */
 export function reportError(error: unknown): ErrorReport {
-  const known = error instanceof PgrecallError ? error : fromForeign(error);
+  const known = fromForeign(error);
   const lines = [`error[${known.code}]: ${known.message}`];
   for (const cause of causes(known)) lines.push(`  because: ${cause}`);
   if (known.hint !== undefined) lines.push(`  hint: ${known.hint}`);
@@ -30,6 +30,7 @@ export function reportError(error: unknown): ErrorReport {
 
 /** What another has thrown, as an error of ours. */
 export function fromForeign(error: unknown): PgrecallError {
+  if (error instanceof PgrecallError) return error;
   if (!(error instanceof Error)) return new PgrecallError('bug', String(error));
   if ('syscall' in error) return fromSystem(error);
   if (isAbort(error)) {
