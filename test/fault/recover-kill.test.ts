@@ -44,6 +44,10 @@ class Site implements AsyncDisposable {
     return String(Object.values(row ?? {})[0]);
   }
 
+  async insert(n: number): Promise<void> {
+    await this.#session(`INSERT INTO t VALUES (${n})`);
+  }
+
   async sum(): Promise<string> {
     return this.#session("SELECT count(*) || ' ' || sum(n) FROM t");
   }
@@ -126,6 +130,22 @@ describe('recover, killed', () => {
       site.succeed('recover', 'main', '--undo');
       assert.deepEqual(differingFiles(everyFile(site.directory), before), [], file);
     }
+  });
+
+  it('stops a server that was started meanwhile, and keeps what it has written since', async () => {
+    await using site = await Site.create();
+    await site.server.stop();
+    const { written } = site.killed(site.begin, 8);
+    const { begun, moves } = JSON.parse(written.at(-1) ?? '{}') as { begun: string; moves: readonly unknown[] };
+    assert.deepEqual([begun, moves.length], ['keep', 1]);
+    // As a unit does at boot.
+    await site.server.start();
+    await site.insert(5);
+    site.succeed('recover', 'main', '--continue', '--yes');
+    assert.equal(await site.sum(), '1001 501501');
+    site.succeed('recover', 'main', '--undo');
+    await site.server.start();
+    assert.equal(await site.sum(), '1002 5');
   });
 
   it('goes on to the same end, killed again and again', async () => {
