@@ -35,7 +35,7 @@ export function fetchInThreads(
   jobs: number,
 ): WorkingAlong<FetchTask, boolean> {
   return new WorkingAlong(
-    async ({ name, path, workingDirectory }) => fetchFile(store, name, path, { workingDirectory }),
+    async ({ name, path, workingDirectory }) => fetchFile(store, name, path, { workingDirectory, writesOut: true }),
     otherThreads<FetchTask, boolean>(workerModule('fetch-worker', import.meta.url), data, jobs),
   );
 }
