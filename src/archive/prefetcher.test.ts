@@ -18,7 +18,12 @@ import { PgrecallError } from '../errors/pgrecall-error.ts';
 import { runPrefetcher, sayWanted, type PrefetcherOptions } from './prefetcher.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'pgrecall-prefetcher-'));
-after(() => rmSync(root, { recursive: true, force: true }));
+const running = new Set<AbortController>();
+after(() => {
+  // One whose test failed would keep the process alive.
+  for (const abort of running) abort.abort();
+  rmSync(root, { recursive: true, force: true });
+});
 
 async function eventually(what: string, isSo: () => boolean): Promise<void> {
   const deadline = performance.now() + 20_000;
@@ -44,6 +49,7 @@ class Site {
 
   constructor(last: string) {
     this.last = last;
+    running.add(this.abort);
   }
 
   async start(options: Partial<PrefetcherOptions> = {}): Promise<void> {
