@@ -63,6 +63,8 @@ export class SqlSession implements HostSession {
       keepAlive: true,
     });
     const role = watchRole(client);
+    // A connection that ends between two queries of this is told by the next one; without a listener it would end the process.
+    client.on('error', () => undefined);
     const { signal } = options;
     signal?.throwIfAborted();
     const giveUp = (): void => socketOf(client).destroy();
