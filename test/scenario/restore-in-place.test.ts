@@ -135,9 +135,10 @@ for (const major of majors) {
         await using session = await site.server.session();
         await accident(session);
       }
+      // The restore point is known once its segment is archived.
+      site.succeed('check', 'main');
       const refused = site.delta('--target-name', 'before');
       assert.equal(refused.error?.code, 'server-running');
-      site.succeed('check', 'main');
       await site.server.stop();
       site.server.configure({ work_mem: '77MB' });
       const expected = site.fresh('--target-name', 'before', '--target-action', 'promote');
