@@ -180,6 +180,8 @@ function ignoreKept(directory: string): string[] {
 describe('a cluster that is restored in place', () => {
   it('does not lose what a crashed server had not archived, unless that is wanted', async () => {
     await using site = await Site.create(15);
+    // All that is before is archived.
+    site.succeed('check', 'main');
     {
       await using session = await site.server.session();
       await session.query('CREATE TABLE last AS SELECT 1 AS i');
@@ -212,6 +214,8 @@ describe('a cluster that is restored in place', () => {
 
   it('gives it up when told so', async () => {
     await using site = await Site.create(15);
+    // All that is before is archived.
+    site.succeed('check', 'main');
     {
       await using session = await site.server.session();
       await session.query('CREATE TABLE last AS SELECT 1 AS i');
