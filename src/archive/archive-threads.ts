@@ -35,7 +35,7 @@ export function fetchInThreads(
   jobs: number,
 ): WorkingAlong<FetchTask, boolean> {
   return new WorkingAlong(
-    async ({ name, path, workingDirectory }) => fetchFile(store, name, path, { workingDirectory, writesOut: true }),
+    async ({ name, path, workingDirectory }) => fetchFile(store, name, path, { workingDirectory }),
     otherThreads<FetchTask, boolean>(workerModule('fetch-worker', import.meta.url), data, jobs),
   );
 }

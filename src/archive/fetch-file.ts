@@ -1,4 +1,4 @@
-import { closeSync, constants, fdatasync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { PgrecallError, isErrno } from '../errors/pgrecall-error.ts';
@@ -15,11 +15,6 @@ const readAheadBytes = 8_388_608;
 export interface FetchOptions {
   /** Where it is written first, on the same file system; beside `path` unless said. */
   readonly workingDirectory?: string;
-  /**
-   * Begins to sync it when it is there, and does not wait: a server syncs each segment that it was given before it replays it
-   * (xlogarchive.c, KeepFileRestoredFromArchive), and would wait for the whole of it to be written.
-   */
-  readonly writesOut?: boolean;
   /** Of a segment: what lies behind this position in it is zeros, at which replay ends. */
   readonly untilLsn?: Lsn;
 }
@@ -34,7 +29,7 @@ export async function fetchFile(
   path: string,
   options: FetchOptions = {},
 ): Promise<boolean> {
-  const { workingDirectory = dirname(path), untilLsn, writesOut = false } = options;
+  const { workingDirectory = dirname(path), untilLsn } = options;
   const stored = isSegmentName(name) ? await store.findSegment(name) : undefined;
   const bytes = stored ? undefined : await store.get(name);
   if (!stored && !bytes) return false;
@@ -51,9 +46,7 @@ export async function fetchFile(
     remove(temporary);
     throw asOurs(error, path);
   } finally {
-    // Whether that works is the server's to find out.
-    if (writesOut) fdatasync(descriptor, () => closeSync(descriptor));
-    else closeSync(descriptor);
+    closeSync(descriptor);
   }
   return true;
 }

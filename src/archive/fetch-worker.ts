@@ -15,5 +15,5 @@ export interface FetchTask {
 const { access, cluster, incarnation } = workerData as ArchiveWorkerData;
 const store = new WalStore(openWithAccess(access).cluster(cluster), incarnation);
 serve<FetchTask, boolean>(async ({ name, path, workingDirectory }) =>
-  fetchFile(store, name, path, { workingDirectory, writesOut: true }),
+  fetchFile(store, name, path, { workingDirectory }),
 );
