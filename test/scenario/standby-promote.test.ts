@@ -3,8 +3,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
+import { caughtUp } from '../support/caught-up.ts';
 import { TestCluster } from '../support/cluster.ts';
-import { eventually } from '../support/eventually.ts';
 
 const standbySettings = { hot_standby: 'on', wal_retrieve_retry_interval: '200ms' };
 
@@ -34,17 +34,6 @@ async function count(cluster: TestCluster): Promise<number> {
   await using session = await cluster.session();
   const [row] = await session.query<{ n: string }>('SELECT count(*)::text AS n FROM precious');
   return Number(row?.n);
-}
-
-/** Until the standby has replayed everything. */
-async function caughtUp(primary: TestCluster, standby: TestCluster): Promise<void> {
-  await using session = await primary.session();
-  const [row] = await session.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn');
-  await using other = await standby.session();
-  await eventually('the standby has replayed everything', async () => {
-    const [at] = await other.query<{ ok: boolean }>('SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS ok', [row?.lsn]);
-    return at?.ok === true;
-  });
 }
 
 describe('standby promote', () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { noteStandby } from '../../src/standby/known-standbys.ts';
 import { ArchivingSite, archivingCluster } from '../support/archiving-site.ts';
+import { caughtUp } from '../support/caught-up.ts';
 import { TestCluster } from '../support/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -26,17 +27,6 @@ async function contents(cluster: TestCluster): Promise<string> {
 async function run(cluster: TestCluster, ...statements: readonly string[]): Promise<void> {
   await using session = await cluster.session();
   for (const statement of statements) await session.query(statement);
-}
-
-/** Until the standby has replayed everything. */
-async function caughtUp(primary: TestCluster, standby: TestCluster): Promise<void> {
-  await using session = await primary.session();
-  const [row] = await session.query<{ lsn: string }>('SELECT pg_current_wal_lsn()::text AS lsn');
-  await using other = await standby.session();
-  await eventually('the standby has replayed everything', async () => {
-    const [at] = await other.query<{ ok: boolean }>('SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn AS ok', [row?.lsn]);
-    return at?.ok === true;
-  });
 }
 
 describe('a change of roles', () => {
